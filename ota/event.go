@@ -1,0 +1,38 @@
+package ota
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Event is something that became true on the server. It is numbered and
+// written in the transaction that made it true; doors and users read "since"
+// a number. Types and fields follow server.md 5.2 where it has them.
+type Event struct {
+	Seq       int64 // from 1, ascending, without reuse; set by the store
+	Namespace Namespace
+	At        time.Time
+	Type      EventType
+	Device    DeviceID // "" if it concerns none
+	Update    UpdateID // "" if it concerns none
+	Data      json.RawMessage
+}
+
+// EventType names what happened.
+type EventType string
+
+const (
+	DeviceCreated    EventType = "DeviceCreated"
+	DeviceChanged    EventType = "DeviceChanged"
+	DeviceActivated  EventType = "DeviceActivated" // seen for the first time
+	DeviceDeleted    EventType = "DeviceDeleted"
+	DeviceBlocked    EventType = "DeviceBlocked"
+	DeviceUnblocked  EventType = "DeviceUnblocked"
+	InventoryChanged EventType = "InventoryChanged"
+	ListRequested    EventType = "ListRequested" // an operator wants a device's list anew
+	PackageCreated   EventType = "PackageCreated"
+	PackageDeleted   EventType = "PackageDeleted"
+	// UpdateChanged tells every transition of an update; Data is
+	// {"status","package","reason"}. The original calls it UpdateSpec.
+	UpdateChanged EventType = "UpdateSpec"
+)

@@ -1,0 +1,186 @@
+package ota
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+)
+
+// Store remembers everything the server knows but the bytes of artifacts.
+// One decision is one transaction, handed in as a function.
+//
+// Every method of a transaction fails with KindNotFound for what is not
+// there, KindConflict for a clash of unique names (codes conflicting_device,
+// conflicting_entity), and otherwise with an error of the database, which
+// ends the transaction.
+type Store interface {
+	// Read runs fn on one consistent snapshot.
+	Read(ctx context.Context, fn func(ReadTx) error) error
+
+	// Write runs fn as the only writer and commits if fn returns nil: all of
+	// it is on disk when Write returns nil, and none of it otherwise. fn may
+	// be called again from the start if the database asks for it, so it must
+	// not do anything but use its transaction.
+	Write(ctx context.Context, fn func(Tx) error) error
+
+	// Queue is the question every device keeps asking; see DeviceQueue. It
+	// stands beside Read because it is one statement and must be fast.
+	// It fails with KindNotFound (missing_device).
+	Queue(ctx context.Context, id DeviceID) (DeviceQueue, error)
+
+	// Ping reports whether the database answers.
+	Ping(ctx context.Context) error
+
+	Close() error
+}
+
+// DeviceQueue is a device's active updates, unordered, and what is needed to
+// decide which to offer.
+type DeviceQueue struct {
+	Namespace Namespace
+	Block     Block
+	Entries   []QueueEntry
+}
+
+// QueueEntry is an active update with the package it installs. Package has no
+// artifacts if the package is gone.
+type QueueEntry struct {
+	Update  Update
+	Package Package
+}
+
+// ReadTx reads.
+type ReadTx interface {
+	// Now is the instant the transaction began, to the microsecond, UTC.
+	Now() time.Time
+	DeviceReader
+	PackageReader
+	UpdateReader
+	EventReader
+}
+
+// Tx reads its own writes.
+type Tx interface {
+	ReadTx
+	DeviceWriter
+	PackageWriter
+	UpdateWriter
+	EventWriter
+}
+
+// DeviceReader reads devices and what they said about themselves.
+type DeviceReader interface {
+	Device(id DeviceID) (Device, error)
+	// Devices lists devices ordered by name then id.
+	Devices(f DeviceFilter) ([]DeviceSummary, error)
+	// CountDevices ignores Offset and Limit.
+	CountDevices(f DeviceFilter) (int, error)
+	Credential(clientID string) (Credential, error)
+	// Inventory returns what the device last reported; empty before that.
+	Inventory(id DeviceID) (Inventory, time.Time, error)
+	// SystemInfo fails with KindNotFound before the first report.
+	SystemInfo(id DeviceID) (json.RawMessage, error)
+}
+
+// DeviceWriter changes devices.
+type DeviceWriter interface {
+	// PutDevice creates or replaces by id, all but LastSeen and ActivatedAt,
+	// which Seen alone changes. Conflict: conflicting_device.
+	PutDevice(d Device) error
+	// DeleteDevice removes the device with everything that is its own:
+	// credentials, inventory, system info, updates and results.
+	DeleteDevice(id DeviceID) error
+	// PutCredential replaces the device's credential; it has at most one.
+	PutCredential(c Credential) error
+	PutInventory(id DeviceID, inv Inventory) error
+	PutSystemInfo(id DeviceID, doc json.RawMessage) error
+	// Seen records when devices were last seen and returns those seen for
+	// the first time ever. Unknown ids are passed over, older times ignored.
+	Seen(at map[DeviceID]time.Time) ([]DeviceID, error)
+}
+
+// DeviceFilter narrows a list of devices. Zero members do not filter.
+type DeviceFilter struct {
+	Namespace     Namespace // always applies
+	Name          string    // exact
+	HardwareID    string    // exact
+	Offset, Limit int       // Limit 0: all
+}
+
+// DeviceSummary is a device as lists show it.
+type DeviceSummary struct {
+	Device
+	Status DeviceStatus
+	Active int // updates that have not ended
+}
+
+// PackageReader reads packages.
+type PackageReader interface {
+	Package(ns Namespace, id PackageID) (Package, error)
+	// Packages lists packages ordered by name, then creation.
+	Packages(f PackageFilter) ([]Package, error)
+	// BlobInUse reports whether any artifact of any namespace has that digest.
+	BlobInUse(d Digest) (bool, error)
+}
+
+// PackageFilter narrows a list of packages. Zero members do not filter.
+type PackageFilter struct {
+	Namespace     Namespace // always applies
+	Name          string    // exact
+	Offset, Limit int       // Limit 0: all
+}
+
+// PackageWriter changes packages.
+type PackageWriter interface {
+	// PutPackage creates or replaces by namespace and id, artifacts included.
+	PutPackage(p Package) error
+	DeletePackage(ns Namespace, id PackageID) error
+}
+
+// UpdateReader reads updates and their results.
+type UpdateReader interface {
+	Update(device DeviceID, id UpdateID) (Update, error)
+	// Updates lists updates, oldest first.
+	Updates(f UpdateFilter) ([]Update, error)
+	// DueUpdates lists pending updates whose Until is at or before t, at most limit.
+	DueUpdates(t time.Time, limit int) ([]Update, error)
+	// Results lists stored results in the order received; update "" means all of the device.
+	Results(device DeviceID, update UpdateID) ([]StoredResult, error)
+}
+
+// UpdateFilter narrows a list of updates. Zero members do not filter.
+type UpdateFilter struct {
+	Namespace     Namespace // always applies
+	Device        DeviceID
+	ID            UpdateID // matches the update's id or its request's
+	Package       PackageID
+	Statuses      []Status
+	Offset, Limit int // Limit 0: all
+}
+
+// UpdateWriter changes updates.
+type UpdateWriter interface {
+	// PutUpdate creates or replaces by device and id.
+	PutUpdate(u Update) error
+	AddResults(rs []StoredResult) error
+}
+
+// EventReader reads the event log.
+type EventReader interface {
+	// Events lists events with a number above since, ascending, at most limit.
+	Events(f EventFilter, since int64, limit int) ([]Event, error)
+	// LastEvent is the number of the newest event, 0 if there is none.
+	LastEvent() (int64, error)
+}
+
+// EventFilter narrows a list of events. Zero members do not filter.
+type EventFilter struct {
+	Namespace Namespace
+	Device    DeviceID
+}
+
+// EventWriter writes the event log.
+type EventWriter interface {
+	// Append adds an event; the store sets Seq, and At to Now.
+	Append(e Event) error
+}
