@@ -95,6 +95,9 @@ type FetchRequest struct {
 	Artifact string // "" is the main one
 	From     int64  // first byte wanted, from 0
 	Digest   Digest // what the first part belongs to; "" if From is 0 or unknown
+	// Peek asks only what the content would be (HTTP HEAD): it fails as a
+	// fetch would, but the update keeps its status, and Body is not read.
+	Peek bool
 }
 
 // Content is an artifact, or the rest of one, ready to be read. The reader
