@@ -102,9 +102,10 @@ type DeviceWriter interface {
 // DeviceFilter narrows a list of devices. Zero members do not filter.
 type DeviceFilter struct {
 	Namespace     Namespace // always applies
-	Name          string    // exact
-	HardwareID    string    // exact
-	Offset, Limit int       // Limit 0: all
+	ID            DeviceID
+	Name          string // exact
+	HardwareID    string // exact
+	Offset, Limit int    // Limit 0: all
 }
 
 // DeviceSummary is a device as lists show it.
