@@ -32,7 +32,8 @@ type Blobs interface {
 	Scrub(ctx context.Context, bad func(Digest, error)) error
 }
 
-// Blob is an open blob.
+// Blob is an open blob. One that lies in a file embeds the *os.File, so that
+// net/http can hand it to sendfile(2): pass it on as it is, unwrapped.
 type Blob interface {
 	io.ReadSeekCloser
 	io.ReaderAt
