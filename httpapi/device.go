@@ -1,0 +1,108 @@
+package httpapi
+
+import (
+	"log/slog"
+	"net/http"
+
+	"github.com/updraft-ota/updraft/ota"
+)
+
+// Opener finds the server's side of a device's conversation. It decides
+// whether the request may speak for the device, and fails with
+// KindUnauthenticated, KindForbidden or KindNotFound.
+type Opener func(r *http.Request, id ota.DeviceID) (ota.Uplink, error)
+
+// DeviceAPI serves what devices call (server.md 1.3), at its full paths.
+func DeviceAPI(open Opener, log *slog.Logger) http.Handler {
+	mux := http.NewServeMux()
+	handle := func(pattern string, serve func(http.ResponseWriter, *http.Request, ota.Uplink) error) {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			if err := conversation(w, r, open, serve); err != nil {
+				Refuse(w, r, log, err)
+			}
+		})
+	}
+	handle("GET /api/v1/mydevice/{uuid}/updates", pending)
+	handle("GET /api/v1/mydevice/{uuid}/updates/{id}/download", download)
+	handle("POST /api/v1/mydevice/{uuid}/updates/{id}", report)
+	handle("PUT /api/v1/mydevice/{uuid}/installed", installed)
+	handle("PUT /api/v1/mydevice/{uuid}/system_info", systemInfo)
+	return Door(mux, log)
+}
+
+func conversation(w http.ResponseWriter, r *http.Request, open Opener, serve func(http.ResponseWriter, *http.Request, ota.Uplink) error) error {
+	id, err := ota.ParseDeviceID(r.PathValue("uuid"))
+	if err != nil {
+		return err
+	}
+	uplink, err := open(r, id)
+	if err != nil {
+		return err
+	}
+	return serve(w, r, uplink)
+}
+
+func pending(w http.ResponseWriter, r *http.Request, uplink ota.Uplink) error {
+	offers, err := uplink.Pending(r.Context())
+	if err != nil {
+		return err
+	}
+	list := make([]PendingUpdate, 0, len(offers))
+	for _, o := range offers {
+		list = append(list, FromOffer(o))
+	}
+	writeJSON(w, http.StatusOK, "application/json", list)
+	return nil
+}
+
+func report(w http.ResponseWriter, r *http.Request, uplink ota.Uplink) error {
+	id, err := ota.ParseUpdateID(r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	body, err := ReadBody(w, r, maxReport)
+	if err != nil {
+		return err
+	}
+	rep, err := parseReport(id, body)
+	if err != nil {
+		return err
+	}
+	if err := uplink.Report(r.Context(), rep); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+func installed(w http.ResponseWriter, r *http.Request, uplink ota.Uplink) error {
+	body, err := ReadBody(w, r, maxInstalled)
+	if err != nil {
+		return err
+	}
+	inv, err := parseInstalled(body)
+	if err != nil {
+		return err
+	}
+	if err := uplink.Installed(r.Context(), inv); err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, "application/json", struct{}{})
+	return nil
+}
+
+func systemInfo(w http.ResponseWriter, r *http.Request, uplink ota.Uplink) error {
+	body, err := ReadBody(w, r, maxSystemInfo)
+	if err != nil {
+		return err
+	}
+	doc, err := parseSystemInfo(body)
+	if err != nil {
+		return err
+	}
+	if err := uplink.SystemInfo(r.Context(), doc); err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, "application/json", struct{}{})
+	return nil
+}

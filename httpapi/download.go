@@ -1,0 +1,147 @@
+package httpapi
+
+import (
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/updraft-ota/updraft/ota"
+)
+
+// A download that moves fewer than stallBytes in stallTime (4 kB a second) is
+// dropped, so that a client that reads nothing holds no file and no
+// connection. It may come back and resume.
+const (
+	stallBytes = 512 << 10
+	stallTime  = 2 * time.Minute
+)
+
+func download(w http.ResponseWriter, r *http.Request, uplink ota.Uplink) error {
+	id, err := ota.ParseUpdateID(r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	// Ranges are cut here, out of the whole: there may be several of them,
+	// and whether If-Range holds is known only once the digest is.
+	content, err := uplink.Fetch(r.Context(), ota.FetchRequest{
+		Update:   id,
+		Artifact: r.URL.Query().Get("artifact"),
+		Peek:     r.Method == http.MethodHead,
+	})
+	if err != nil {
+		return err
+	}
+	defer content.Body.Close()
+	ServeContent(w, r, content)
+	return nil
+}
+
+// ServeContent answers GET or HEAD with an artifact: whole, or in one or more
+// ranges (RFC 9110, 14), with its digest as a strong ETag and as Repr-Digest
+// (RFC 9530). Content that cannot seek is sent whole.
+func ServeContent(w http.ResponseWriter, r *http.Request, c *ota.Content) {
+	h := w.Header()
+	h.Set("Content-Type", "application/octet-stream")
+	h.Set("X-Content-Type-Options", "nosniff")
+	if sum, err := hex.DecodeString(string(c.Digest)); err == nil && c.Digest != "" {
+		h.Set("ETag", etag(c.Digest))
+		h.Set("Repr-Digest", "sha-256=:"+base64.StdEncoding.EncodeToString(sum)+":")
+	}
+	pace := &pacer{ResponseWriter: w, ctl: http.NewResponseController(w)}
+	defer pace.done()
+	if whole, ok := c.Body.(io.ReadSeeker); ok {
+		http.ServeContent(&rangeRefusal{ResponseWriter: pace}, r, "", time.Time{}, whole)
+		return
+	}
+	if c.Size >= 0 {
+		h.Set("Content-Length", strconv.FormatInt(c.Size, 10))
+	}
+	if r.Method != http.MethodHead {
+		_, _ = io.Copy(pace, c.Body) // what is cut short is told by its length
+	}
+}
+
+// etag is an artifact's name for caches and for If-Range.
+func etag(d ota.Digest) string { return fmt.Sprintf("%q", string(d)) }
+
+// pacer gives every stallBytes of an answer their own deadline. It passes
+// whole chunks on to the connection, which may send a file without copying it.
+type pacer struct {
+	http.ResponseWriter
+	ctl *http.ResponseController
+}
+
+func (p *pacer) Unwrap() http.ResponseWriter { return p.ResponseWriter }
+
+func (p *pacer) Write(b []byte) (int, error) {
+	p.extend()
+	return p.ResponseWriter.Write(b)
+}
+
+func (p *pacer) ReadFrom(src io.Reader) (int64, error) {
+	// The kernel's copying understands one io.LimitedReader around a file,
+	// not two, so that the caller's is replaced rather than wrapped.
+	outer, ok := src.(*io.LimitedReader)
+	if !ok {
+		outer = &io.LimitedReader{R: src, N: 1<<63 - 1}
+	}
+	var total int64
+	for outer.N > 0 {
+		p.extend()
+		chunk := min(outer.N, stallBytes)
+		n, err := io.Copy(p.ResponseWriter, &io.LimitedReader{R: outer.R, N: chunk})
+		total += n
+		outer.N -= n
+		if err != nil || n < chunk {
+			return total, err
+		}
+	}
+	return total, nil
+}
+
+// extend ignores writers without deadlines, as in tests.
+func (p *pacer) extend() { _ = p.ctl.SetWriteDeadline(time.Now().Add(stallTime)) }
+
+// done sends what is still buffered under the last deadline, and leaves none
+// behind for the connection's next request.
+func (p *pacer) done() {
+	_ = p.ctl.Flush()
+	_ = p.ctl.SetWriteDeadline(time.Time{})
+}
+
+// rangeRefusal turns the plain text of a 416 or 412 into a problem document.
+type rangeRefusal struct {
+	http.ResponseWriter
+	refused bool
+}
+
+func (w *rangeRefusal) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w *rangeRefusal) WriteHeader(status int) {
+	if status != http.StatusRequestedRangeNotSatisfiable && status != http.StatusPreconditionFailed {
+		w.ResponseWriter.WriteHeader(status)
+		return
+	}
+	w.refused = true
+	w.Header().Del("Repr-Digest")
+	code, text := "range_not_satisfiable", "the range begins beyond the end; Content-Range tells the size"
+	if status == http.StatusPreconditionFailed {
+		code, text = "precondition_failed", "the artifact is another one than asked for"
+	}
+	writeJSON(w.ResponseWriter, status, ProblemType, problem(status, code, text))
+}
+
+func (w *rangeRefusal) Write(b []byte) (int, error) {
+	if w.refused {
+		return len(b), nil
+	}
+	return w.ResponseWriter.Write(b)
+}
+
+func (w *rangeRefusal) ReadFrom(src io.Reader) (int64, error) {
+	return io.Copy(w.ResponseWriter, src)
+}
