@@ -15,7 +15,7 @@ import (
 type config struct {
 	name  settings.Text
 	loud  settings.Switch
-	mode  settings.Choice
+	mode  string
 	port  settings.Port
 	limit settings.Size
 	match settings.Pattern
@@ -23,11 +23,11 @@ type config struct {
 }
 
 func (c *config) table() settings.Table {
-	c.port, c.limit, c.mode = 8080, 4<<30, settings.Choice{Word: "on", Words: []string{"on", "none"}}
+	c.port, c.limit, c.mode = 8080, 4<<30, "on"
 	return settings.Table{
 		{Name: "name", Value: &c.name},
 		{Name: "loud", Value: &c.loud},
-		{Name: "mode", Value: &c.mode},
+		{Name: "mode", Value: settings.Choice{Word: &c.mode, Words: []string{"on", "none"}}},
 		{Name: "http-port", Value: &c.port},
 		{Name: "max-upload", Value: &c.limit},
 		{Name: "match", Value: &c.match},
@@ -127,7 +127,7 @@ func TestWhatIsWrongIsToldInOneLine(t *testing.T) {
 		{file: "name = ['a',\n'b']\n", want: "c.toml:1: name: expected a text, not a list"},
 		{file: "name = 2026-01-01\n", want: "c.toml:1: name: expected a text, not a date or time"},
 		{file: "max_upload = 1.5\n", want: "c.toml:1: max_upload: expected a number of bytes"},
-		{file: "name = 'x'\nmode = 'off'\n", want: `c.toml:2: mode: "off": expected on|none`},
+		{file: "name = 'x'\nmode = 'off'\n", want: `c.toml:2: mode: "off": expected on or none`},
 		{file: "name = 'x'\n\nname = 'y'\n", want: "c.toml:3: "},
 		{file: "loud = true\nname = \n", want: "c.toml:2: "},
 		{file: "match = '('\n", want: "c.toml:1: match: "},

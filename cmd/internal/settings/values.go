@@ -48,21 +48,26 @@ func (b *Switch) Accepts(v any) bool { _, ok := v.(bool); return ok }
 
 // Choice is one of a few words.
 type Choice struct {
-	Word  string
+	Word  *string
 	Words []string
 }
 
-func (c *Choice) Set(s string) error {
+func (c Choice) Set(s string) error {
 	if !slices.Contains(c.Words, s) {
-		return fmt.Errorf("%q: expected %s", s, c.Type())
+		return fmt.Errorf("%q: expected %s", s, strings.Join(c.Words, " or "))
 	}
-	c.Word = s
+	*c.Word = s
 	return nil
 }
-func (c *Choice) String() string     { return c.Word }
-func (c *Choice) Type() string       { return strings.Join(c.Words, "|") }
-func (c *Choice) Expects() string    { return "the text " + strings.Join(c.Words, " or ") }
-func (c *Choice) Accepts(v any) bool { return isText(v) }
+func (c Choice) String() string {
+	if c.Word == nil { // pflag asks the zero value
+		return ""
+	}
+	return *c.Word
+}
+func (c Choice) Type() string       { return strings.Join(c.Words, "|") }
+func (c Choice) Expects() string    { return "the text " + strings.Join(c.Words, " or ") }
+func (c Choice) Accepts(v any) bool { return isText(v) }
 
 // Port is a port to listen on: Closed, or 0 (any free one) to 65535.
 type Port int
