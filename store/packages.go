@@ -1,0 +1,81 @@
+package store
+
+import (
+	"github.com/updraft-ota/updraft/ota"
+	"github.com/updraft-ota/updraft/store/internal/query"
+)
+
+func (t *readTx) Package(ns ota.Namespace, id ota.PackageID) (ota.Package, error) {
+	row, err := t.q.PackageByID(t.ctx, query.PackageByIDParams{Namespace: string(ns), Name: id.Name, Version: id.Version})
+	if err != nil {
+		return ota.Package{}, t.found("read package", err, ota.MissingPackage(id))
+	}
+	return t.packageOf(row)
+}
+
+func (t *readTx) Packages(f ota.PackageFilter) ([]ota.Package, error) {
+	tail := t.narrow()
+	tail.equal("p.name", f.Name)
+	tail.page("p.name, p.created_at, p.version", f.Offset, f.Limit)
+	rows, err := tail.queries().Packages(t.ctx, string(f.Namespace))
+	if err != nil {
+		return nil, t.fail("list packages", err)
+	}
+	list := make([]ota.Package, len(rows))
+	for i, row := range rows {
+		if list[i], err = t.packageOf(row); err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
+// packageOf fetches the artifacts that belong to the row.
+func (t *readTx) packageOf(row query.Package) (ota.Package, error) {
+	p := ota.Package{
+		Namespace:   ota.Namespace(row.Namespace),
+		UUID:        row.Uuid,
+		ID:          ota.PackageID{Name: row.Name, Version: row.Version},
+		Description: row.Description,
+		Vendor:      row.Vendor,
+		CreatedAt:   instant(row.CreatedAt),
+	}
+	rows, err := t.q.Artifacts(t.ctx, query.ArtifactsParams{Namespace: row.Namespace, Package: row.Name, Version: row.Version})
+	for _, a := range rows {
+		p.Artifacts = append(p.Artifacts, ota.Artifact{
+			Name:      a.Name,
+			Sums:      ota.Sums{Size: a.Size, SHA256: ota.Digest(a.Sha256), SHA1: a.Sha1, MD5: a.Md5},
+			Signature: a.Signature,
+		})
+	}
+	return p, t.fail("read artifacts", err)
+}
+
+func (t *readTx) BlobInUse(d ota.Digest) (bool, error) {
+	used, err := t.q.BlobInUse(t.ctx, string(d))
+	return used, t.fail("look for a blob's use", err)
+}
+
+func (t *writeTx) PutPackage(p ota.Package) error {
+	const doing = "put package"
+	ns, id := string(p.Namespace), p.ID
+	if err := t.q.PutPackage(t.ctx, query.PutPackageParams{Namespace: ns, Name: id.Name, Version: id.Version,
+		Uuid: p.UUID, Description: p.Description, Vendor: p.Vendor, CreatedAt: micros(p.CreatedAt)}); err != nil {
+		return t.fail(doing, err)
+	}
+	if err := t.q.ClearArtifacts(t.ctx, query.ClearArtifactsParams{Namespace: ns, Package: id.Name, Version: id.Version}); err != nil {
+		return t.fail(doing, err)
+	}
+	for i, a := range p.Artifacts {
+		if err := t.q.AddArtifact(t.ctx, query.AddArtifactParams{Namespace: ns, Package: id.Name, Version: id.Version, Pos: int64(i),
+			Name: a.Name, Size: a.Size, Sha256: string(a.SHA256), Sha1: a.SHA1, Md5: a.MD5, Signature: a.Signature}); err != nil {
+			return t.fail(doing, err)
+		}
+	}
+	return nil
+}
+
+func (t *writeTx) DeletePackage(ns ota.Namespace, id ota.PackageID) error {
+	n, err := t.q.DeletePackage(t.ctx, query.DeletePackageParams{Namespace: string(ns), Name: id.Name, Version: id.Version})
+	return t.changed("delete package", n, err, ota.MissingPackage(id))
+}
