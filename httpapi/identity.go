@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"context"
 	"net/http"
 	"strings"
 
@@ -44,17 +43,24 @@ func (id Identity) MayOperate() error {
 	return ota.Fail(ota.KindForbidden, "forbidden", "this token is not an operator's")
 }
 
-type identityKey struct{}
+// Who finds out who is asking. It fails with KindUnauthenticated.
+type Who func(r *http.Request) (Identity, error)
 
-// WithIdentity notes who is asking.
-func WithIdentity(ctx context.Context, id Identity) context.Context {
-	return context.WithValue(ctx, identityKey{}, id)
-}
+// NoAuth takes every caller for Anyone (--auth none).
+func NoAuth(*http.Request) (Identity, error) { return Identity{Role: Anyone}, nil }
 
-// IdentityOf returns who is asking; nobody if that was not noted.
-func IdentityOf(ctx context.Context) Identity {
-	id, _ := ctx.Value(identityKey{}).(Identity)
-	return id
+// OpenFor makes an Opener that lets callers speak for themselves only.
+func OpenFor(who Who, uplink func(ota.DeviceID) ota.Uplink) Opener {
+	return func(r *http.Request, device ota.DeviceID) (ota.Uplink, error) {
+		id, err := who(r)
+		if err != nil {
+			return nil, err
+		}
+		if err := id.MayBe(device); err != nil {
+			return nil, err
+		}
+		return uplink(device), nil
+	}
 }
 
 // Bearer returns the request's bearer token (RFC 6750, 2.1). It fails with
