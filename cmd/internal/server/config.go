@@ -1,0 +1,176 @@
+package server
+
+import (
+	"net/netip"
+	"os"
+
+	"github.com/spf13/pflag"
+
+	"github.com/updraft-ota/updraft/cmd/internal/settings"
+	"github.com/updraft-ota/updraft/cmd/internal/usage"
+	"github.com/updraft-ota/updraft/fleet"
+)
+
+// Config is everything that can be said about a server. Start from Default.
+type Config struct {
+	Data  string // the folder that holds all the server knows
+	Auth  string // AuthOn or AuthNone
+	Debug bool
+
+	// Bind is the address of every listener. "" is every address of the
+	// machine or, with AuthNone, 127.0.0.1.
+	Bind string
+	// HTTPHost and CoAPHost are only the names put into URLs; "" is the name
+	// the caller used.
+	HTTPHost, CoAPHost string
+
+	// A port whose protocol is not built yet is accepted and not bound.
+	HTTP, HTTPS, CoAP, CoAPS, CoAPTCP, CoAPSTCP, RVIEdge, RVILink, RVITLS settings.Port
+
+	TLSCert, TLSKey string // PEM files
+
+	MaxUpload   settings.Size
+	TrustedKeys string // PEM file; "" trusts whoever may upload
+	// Stricter rules for the names and versions operators may publish.
+	PackageName, PackageVersion settings.Pattern
+}
+
+// The two ways to ask callers for proof of who they are.
+const (
+	AuthOn   = "on"
+	AuthNone = "none" // nobody is asked; on loopback only
+)
+
+// defaultHTTPS is where HTTPS is served if a certificate is configured and no
+// port.
+const defaultHTTPS = 8443
+
+// Default returns the configuration of a server nobody configured.
+func Default() Config {
+	return Config{
+		Auth: AuthOn,
+		HTTP: 8080, CoAP: 5683,
+		HTTPS: settings.Closed, CoAPS: settings.Closed, CoAPTCP: settings.Closed, CoAPSTCP: settings.Closed,
+		RVIEdge: settings.Closed, RVILink: settings.Closed, RVITLS: settings.Closed,
+		MaxUpload: fleet.DefaultMaxUpload,
+	}
+}
+
+// table is the one list of the server's settings: flags, keys of the file,
+// variables and --help all come from here.
+func (c *Config) table(file *string) settings.Table {
+	text := func(s *string) settings.Value { return (*settings.Text)(s) }
+	return settings.Table{
+		{Name: "data", Value: text(&c.Data), Usage: "keep everything in this `folder` (made if need be; one server at a time)"},
+		{Name: "config", Value: text(file), FlagOnly: true, Usage: "read settings from this TOML `file`"},
+		{Name: "auth", Value: settings.Choice{Word: &c.Auth, Words: []string{AuthOn, AuthNone}}, Usage: "ask callers for a token, or none (on loopback only)"},
+		{Name: "bind", Value: text(&c.Bind), Usage: "listen on this `address` (default 127.0.0.1 with --auth none, else all)"},
+		{Name: "http-port", Value: &c.HTTP, Usage: "serve HTTP here; 0 is any free port, off closes it"},
+		{Name: "https-port", Value: &c.HTTPS, Usage: "serve HTTPS here; needs --tls-cert and --tls-key, which alone open 8443"},
+		{Name: "tls-cert", Value: text(&c.TLSCert), Usage: "certificate chain, a PEM `file`; a renewed one is picked up at once"},
+		{Name: "tls-key", Value: text(&c.TLSKey), Usage: "the certificate's private key, a PEM `file`"},
+		{Name: "http-host", Value: text(&c.HTTPHost), Usage: "`name` of this server in http and https URLs it hands out"},
+		{Name: "coap-port", Value: &c.CoAP, Usage: "serve CoAP here"},
+		{Name: "coaps-port", Value: &c.CoAPS, Usage: "serve CoAP over DTLS here"},
+		{Name: "coap-tcp-port", Value: &c.CoAPTCP, Usage: "serve CoAP over TCP here"},
+		{Name: "coaps-tcp-port", Value: &c.CoAPSTCP, Usage: "serve CoAP over TLS here"},
+		{Name: "coap-host", Value: text(&c.CoAPHost), Usage: "`name` of this server in coap URLs it hands out"},
+		{Name: "rvi-edge-port", Value: &c.RVIEdge, Usage: "serve an RVI node's edge here"},
+		{Name: "rvi-link-port", Value: &c.RVILink, Usage: "serve RVI data links here"},
+		{Name: "rvi-tls-port", Value: &c.RVITLS, Usage: "serve RVI data links over TLS here"},
+		{Name: "max-upload", Value: &c.MaxUpload, Usage: "largest package accepted"},
+		{Name: "trusted-keys", Value: text(&c.TrustedKeys), Usage: "take only packages signed by a key of this PEM `file`"},
+		{Name: "package-name-pattern", Value: &c.PackageName, Usage: "take only package names that match"},
+		{Name: "package-version-pattern", Value: &c.PackageVersion, Usage: "take only package versions that match"},
+		{Name: "debug", Value: (*settings.Switch)(&c.Debug), Usage: "log every request and more"},
+	}
+}
+
+// variablePrefix begins the server's environment variables.
+const variablePrefix = "UPDRAFT_"
+
+// Flags declares the server's flags and returns what reads the layers once
+// they are parsed. That fails on wrong usage only.
+func Flags(fs *pflag.FlagSet) func() (Config, error) {
+	given, givenFile := Default(), ""
+	given.table(&givenFile).Flags(fs)
+	fs.SortFlags = false
+	return func() (Config, error) {
+		c, file := Default(), os.Getenv(variablePrefix+"CONFIG")
+		if fs.Changed("config") {
+			file = givenFile
+		}
+		table := c.table(new(string))
+		if file != "" {
+			if err := table.File(file); err != nil {
+				return c, err
+			}
+		}
+		if err := table.Environment(variablePrefix, os.Getenv); err != nil {
+			return c, err
+		}
+		if err := table.Override(fs); err != nil {
+			return c, err
+		}
+		return c, c.check()
+	}
+}
+
+// check settles what depends on several settings. It fails on wrong usage.
+func (c *Config) check() error {
+	if c.Data == "" {
+		return usage.Errorf("no data folder: give --data DIR")
+	}
+	if (c.TLSCert == "") != (c.TLSKey == "") {
+		return usage.Errorf("--tls-cert and --tls-key belong together: give both or none")
+	}
+	if c.HTTPS.Open() && c.TLSCert == "" {
+		return usage.Errorf("--https-port needs a certificate: give --tls-cert and --tls-key")
+	}
+	if c.TLSCert != "" && !c.HTTPS.Open() {
+		c.HTTPS = defaultHTTPS
+	}
+	if !c.HTTP.Open() && !c.HTTPS.Open() {
+		return usage.Errorf("nothing would listen: --http-port is off and there is no --https-port")
+	}
+	addr, err := c.address()
+	if err != nil {
+		return err
+	}
+	if c.Auth == AuthNone && !addr.IsLoopback() {
+		return usage.Errorf("--auth none lets anyone in, so it listens on loopback only: leave --bind %s out, or use --auth on", c.Bind)
+	}
+	return nil
+}
+
+// address is the IP address of every listener, the zero Addr for all of the
+// machine's. It fails on wrong usage.
+func (c *Config) address() (netip.Addr, error) {
+	switch {
+	case c.Bind == "localhost" || c.Bind == "" && c.Auth == AuthNone:
+		return netip.AddrFrom4([4]byte{127, 0, 0, 1}), nil
+	case c.Bind == "":
+		return netip.Addr{}, nil
+	}
+	addr, err := netip.ParseAddr(c.Bind)
+	if err != nil {
+		return addr, usage.Errorf("--bind %q: expected an IP address, such as 127.0.0.1, 0.0.0.0 or ::", c.Bind)
+	}
+	return addr, nil
+}
+
+// unbuilt lists the open ports whose protocols this program does not speak.
+func (c *Config) unbuilt() (flags []string) {
+	for _, p := range []struct {
+		flag string
+		port settings.Port
+	}{
+		{"coap-port", c.CoAP}, {"coaps-port", c.CoAPS}, {"coap-tcp-port", c.CoAPTCP}, {"coaps-tcp-port", c.CoAPSTCP},
+		{"rvi-edge-port", c.RVIEdge}, {"rvi-link-port", c.RVILink}, {"rvi-tls-port", c.RVITLS},
+	} {
+		if p.port.Open() {
+			flags = append(flags, p.flag)
+		}
+	}
+	return flags
+}

@@ -1,0 +1,78 @@
+package server
+
+import (
+	"crypto/ed25519"
+	"net/http"
+	"strings"
+
+	"github.com/updraft-ota/updraft/fleet"
+	"github.com/updraft-ota/updraft/httpapi"
+	"github.com/updraft-ota/updraft/httpapi/token"
+	"github.com/updraft-ota/updraft/ota"
+)
+
+// doors sends a request to the room it is for. What devices ask over and over
+// is found first, without a table of routes.
+type doors struct {
+	health                   *health
+	device, tokens, operator http.Handler
+}
+
+func (d *doors) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch path := r.URL.Path; {
+	case strings.HasPrefix(path, "/api/v1/mydevice/"):
+		d.device.ServeHTTP(w, r)
+	case path == "/healthz":
+		d.health.alive(w, r)
+	case path == "/readyz":
+		d.health.ready(w, r)
+	case path == "/health":
+		d.health.summary(w, r)
+	case path == "/token":
+		d.tokens.ServeHTTP(w, r)
+	default:
+		d.operator.ServeHTTP(w, r)
+	}
+}
+
+// open puts the rooms together and returns the way in.
+func (s *server) open(db ota.Store, blobs ota.Blobs, keys []ed25519.PublicKey) (http.Handler, error) {
+	var issuer *token.Issuer // made below, as it asks the fleet
+	s.fleet = fleet.New(fleet.Options{
+		Store: db, Blobs: blobs, TrustedKeys: keys, MaxUpload: int64(s.MaxUpload),
+		PackageName: s.PackageName.Regexp, PackageVersion: s.PackageVersion.Regexp,
+		DeviceGone: func(id ota.DeviceID) {
+			if issuer != nil {
+				issuer.Revoke(id)
+			}
+		},
+		Log: s.log, Now: s.Now,
+	})
+	s.health.auth, s.health.ask = s.Auth, s.fleet.Ready
+	if s.Auth == AuthNone {
+		d := s.doors(httpapi.NoAuth)
+		d.tokens = d.operator // there are none: that is a path nobody serves
+		return observe(onlyLoopback(d), s.log), nil
+	}
+	admin, err := readAdminToken(s.folder.path("admin.token"), s.log)
+	if err != nil {
+		return nil, err
+	}
+	if issuer, err = token.NewIssuer(s.folder.path("token.key"), s.fleet); err != nil {
+		return nil, err
+	}
+	issuer.Now = s.Now
+	d := s.doors(issuer.Who(admin))
+	d.tokens = issuer.Endpoint(s.log)
+	return observe(d, s.log), nil
+}
+
+// doors makes those that ask who is there.
+func (s *server) doors(who httpapi.Who) *doors {
+	uplink := func(id ota.DeviceID) ota.Uplink { return s.fleet.Uplink(id) }
+	return &doors{
+		health:   &s.health,
+		device:   httpapi.DeviceAPI(httpapi.OpenFor(who, uplink), s.log),
+		operator: httpapi.Door(http.NewServeMux(), s.log),
+	}
+}

@@ -1,0 +1,194 @@
+// Package server is the updraft server as a program: its configuration, what
+// it keeps in its data folder, how its parts are put together, and how it
+// starts and ends.
+//
+//	DIR/lock            held while a server runs; tells its pid
+//	DIR/updraft.db      what the store remembers
+//	DIR/blobs/          the bytes of packages
+//	DIR/admin.token     what operators show (with auth on)
+//	DIR/token.key       signs the tokens of devices (with auth on)
+//	DIR/addresses.json  where the server listens, while it does
+//
+// Whatever can go wrong at a start does so before anything is told: the
+// configuration is checked, the folder claimed, the store opened, the
+// certificate loaded, the ports bound; only then requests are answered, and
+// last of all the addresses are published.
+package server
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/updraft-ota/updraft/blob"
+	"github.com/updraft-ota/updraft/fleet"
+	"github.com/updraft-ota/updraft/sign"
+	"github.com/updraft-ota/updraft/store"
+)
+
+// Hooks let whoever runs a server watch it. All may be zero.
+type Hooks struct {
+	Log   io.Writer          // gets the log; nil is os.Stderr
+	Ready func(Addresses)    // called once the server serves
+	Fault func(point string) // see store.Options
+	Now   func() time.Time   // nil is time.Now
+}
+
+// shutdownPatience is how long running requests get to end at a shutdown.
+const shutdownPatience = 10 * time.Second
+
+// Run runs a server until ctx ends, and shuts it down in order: nothing new
+// is let in, running requests end (for ten seconds at most), what was held
+// back is written. It returns nil after that. The configuration is one that
+// Flags' reader returned, or made from Default and as right.
+func Run(ctx context.Context, c Config, hooks Hooks) error {
+	if hooks.Log == nil {
+		hooks.Log = os.Stderr
+	}
+	if hooks.Now == nil {
+		hooks.Now = time.Now
+	}
+	if hooks.Ready == nil {
+		hooks.Ready = func(Addresses) {}
+	}
+	if err := c.check(); err != nil {
+		return err
+	}
+	level := slog.LevelInfo
+	if c.Debug {
+		level = slog.LevelDebug
+	}
+	s := &server{Config: c, Hooks: hooks, log: slog.New(slog.NewTextHandler(hooks.Log, &slog.HandlerOptions{Level: level}))}
+	return s.run(ctx)
+}
+
+// server is one run of a server. Its parts are opened in order and closed in
+// the opposite one.
+type server struct {
+	Config
+	Hooks
+	log    *slog.Logger
+	folder *folder
+	fleet  *fleet.Fleet
+	health health
+}
+
+func (s *server) run(ctx context.Context) (err error) {
+	keys, err := s.trustedKeys()
+	if err != nil {
+		return err
+	}
+	if s.folder, err = claim(s.Data); err != nil {
+		return err
+	}
+	defer s.folder.release()
+
+	db, err := store.Open(ctx, store.Options{Path: s.folder.path("updraft.db"), Now: s.Now, Log: s.log, Fault: s.Fault})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	// Only now is it sure that this program may use the folder.
+	if err := errors.Join(s.folder.sign(), withdrawAddresses(s.Data)); err != nil {
+		return err
+	}
+	blobs, err := blob.Open(s.folder.path("blobs"), blob.Options{Now: s.Now})
+	if err != nil {
+		return err
+	}
+	doors, err := s.open(db, blobs, keys)
+	if err != nil {
+		return err
+	}
+	return s.serve(ctx, doors)
+}
+
+// trustedKeys reads the keys that must have signed what is uploaded.
+func (s *server) trustedKeys() ([]ed25519.PublicKey, error) {
+	if s.TrustedKeys == "" {
+		return nil, nil
+	}
+	file, err := os.ReadFile(s.TrustedKeys)
+	if err != nil {
+		return nil, fmt.Errorf("read trusted keys: %w", err)
+	}
+	keys, err := sign.ParsePublic(file)
+	if err != nil {
+		return nil, fmt.Errorf("trusted keys in %s: %w", s.TrustedKeys, err)
+	}
+	return keys, nil
+}
+
+// serve binds the ports and answers until ctx ends.
+func (s *server) serve(ctx context.Context, h http.Handler) (err error) {
+	var cert *certificate
+	if s.HTTPS.Open() {
+		if cert, err = loadCertificate(s.TLSCert, s.TLSKey, s.Now, s.log); err != nil {
+			return err
+		}
+	}
+	web, err := listenWeb(ctx, s.Config, cert, s.log)
+	if err != nil {
+		return err
+	}
+	upkeep := s.startUpkeep(ctx)
+	defer func() { err = errors.Join(err, upkeep()) }()
+
+	web.serve(h)
+	s.health.listening.Store(true)
+	addresses := web.addresses()
+	if err := addresses.publish(s.Data); err != nil {
+		return errors.Join(fmt.Errorf("publish the addresses: %w", err), web.stop(ctx))
+	}
+	s.announce(addresses)
+	s.Ready(addresses)
+
+	select {
+	case <-ctx.Done():
+	case err = <-web.ended:
+		err = fmt.Errorf("serve: %w", err)
+	}
+	s.log.Info("shutting down")
+	s.health.listening.Store(false)
+	err = errors.Join(err, withdrawAddresses(s.Data))
+	patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownPatience)
+	defer cancel()
+	return errors.Join(err, web.stop(patience))
+}
+
+// startUpkeep runs the fleet's upkeep until the returned function is called,
+// which waits for it and then has the fleet write what it held back.
+func (s *server) startUpkeep(ctx context.Context) (end func() error) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var running sync.WaitGroup
+	running.Go(func() { s.fleet.Upkeep(ctx) })
+	return func() error {
+		cancel()
+		running.Wait()
+		patience, done := context.WithTimeout(context.WithoutCancel(ctx), shutdownPatience)
+		defer done()
+		return s.fleet.Close(patience)
+	}
+}
+
+// announce logs where the server is and what an operator should know of it.
+func (s *server) announce(a Addresses) {
+	for _, l := range []struct{ scheme, addr string }{{"http", a.HTTP}, {"https", a.HTTPS}} {
+		if l.addr != "" {
+			s.log.Info("listening", "url", l.scheme+"://"+l.addr, "auth", s.Auth)
+		}
+	}
+	if addr, _ := s.address(); a.HTTP != "" && s.Auth == AuthOn && !addr.IsLoopback() {
+		s.log.Warn("http carries tokens and packages unencrypted beyond this machine: give --tls-cert, --tls-key and --http-port off, or --bind 127.0.0.1 behind a proxy")
+	}
+	for _, p := range s.unbuilt() {
+		s.log.Debug("this protocol is not built yet, its port is not bound", "flag", "--"+p)
+	}
+}
