@@ -2,7 +2,9 @@ package httpapi
 
 import (
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
 
 	"github.com/updraft-ota/updraft/ota"
 )
@@ -12,25 +14,35 @@ import (
 // KindUnauthenticated, KindForbidden or KindNotFound.
 type Opener func(r *http.Request, id ota.DeviceID) (ota.Uplink, error)
 
+type answerer func(w http.ResponseWriter, r *http.Request, uplink ota.Uplink) error
+
+// deviceRoutes is all that devices call.
+var deviceRoutes = map[string]answerer{
+	"GET /api/v1/mydevice/{uuid}/updates":               pending, // and HEAD, as with every GET
+	"GET /api/v1/mydevice/{uuid}/updates/{id}/download": download,
+	"POST /api/v1/mydevice/{uuid}/updates/{id}":         report,
+	"PUT /api/v1/mydevice/{uuid}/installed":             installed,
+	"PUT /api/v1/mydevice/{uuid}/packages":              packages,
+	"PUT /api/v1/mydevice/{uuid}/system_info":           systemInfo,
+}
+
+// DeviceRoutes lists the patterns DeviceAPI serves, sorted.
+func DeviceRoutes() []string { return slices.Sorted(maps.Keys(deviceRoutes)) }
+
 // DeviceAPI serves what devices call (server.md 1.3), at its full paths.
 func DeviceAPI(open Opener, log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
-	handle := func(pattern string, serve func(http.ResponseWriter, *http.Request, ota.Uplink) error) {
+	for pattern, answer := range deviceRoutes {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-			if err := conversation(w, r, open, serve); err != nil {
+			if err := conversation(w, r, open, answer); err != nil {
 				Refuse(w, r, log, err)
 			}
 		})
 	}
-	handle("GET /api/v1/mydevice/{uuid}/updates", pending)
-	handle("GET /api/v1/mydevice/{uuid}/updates/{id}/download", download)
-	handle("POST /api/v1/mydevice/{uuid}/updates/{id}", report)
-	handle("PUT /api/v1/mydevice/{uuid}/installed", installed)
-	handle("PUT /api/v1/mydevice/{uuid}/system_info", systemInfo)
 	return Door(mux, log)
 }
 
-func conversation(w http.ResponseWriter, r *http.Request, open Opener, serve func(http.ResponseWriter, *http.Request, ota.Uplink) error) error {
+func conversation(w http.ResponseWriter, r *http.Request, open Opener, answer answerer) error {
 	id, err := ota.ParseDeviceID(r.PathValue("uuid"))
 	if err != nil {
 		return err
@@ -39,7 +51,7 @@ func conversation(w http.ResponseWriter, r *http.Request, open Opener, serve fun
 	if err != nil {
 		return err
 	}
-	return serve(w, r, uplink)
+	return answer(w, r, uplink)
 }
 
 func pending(w http.ResponseWriter, r *http.Request, uplink ota.Uplink) error {
@@ -76,6 +88,23 @@ func report(w http.ResponseWriter, r *http.Request, uplink ota.Uplink) error {
 }
 
 func installed(w http.ResponseWriter, r *http.Request, uplink ota.Uplink) error {
+	if err := takeInstalled(w, r, uplink); err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, "application/json", struct{}{})
+	return nil
+}
+
+// packages is the registry's door to the same list; its answer is empty.
+func packages(w http.ResponseWriter, r *http.Request, uplink ota.Uplink) error {
+	if err := takeInstalled(w, r, uplink); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+func takeInstalled(w http.ResponseWriter, r *http.Request, uplink ota.Uplink) error {
 	body, err := ReadBody(w, r, maxInstalled)
 	if err != nil {
 		return err
@@ -84,11 +113,7 @@ func installed(w http.ResponseWriter, r *http.Request, uplink ota.Uplink) error 
 	if err != nil {
 		return err
 	}
-	if err := uplink.Installed(r.Context(), inv); err != nil {
-		return err
-	}
-	writeJSON(w, http.StatusOK, "application/json", struct{}{})
-	return nil
+	return uplink.Installed(r.Context(), inv)
 }
 
 func systemInfo(w http.ResponseWriter, r *http.Request, uplink ota.Uplink) error {
@@ -96,7 +121,7 @@ func systemInfo(w http.ResponseWriter, r *http.Request, uplink ota.Uplink) error
 	if err != nil {
 		return err
 	}
-	doc, err := parseSystemInfo(body)
+	doc, err := ParseSystemInfo(body)
 	if err != nil {
 		return err
 	}

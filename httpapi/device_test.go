@@ -244,6 +244,23 @@ func TestInstalledInBothForms(t *testing.T) {
 	}
 }
 
+func TestTheRegistrysDoorTakesPackagesToo(t *testing.T) {
+	u := &uplink{}
+	resp, _ := ask(t, serve(t, u), "PUT", base+"/packages", `[{"name":"a","version":"1"}]`)
+	if resp.StatusCode != 204 || u.inventory == nil || len(u.inventory.Packages) != 1 {
+		t.Errorf("%d %+v", resp.StatusCode, u.inventory)
+	}
+}
+
+func TestAnotherSitesPageIsRefused(t *testing.T) {
+	u := &uplink{}
+	resp, body := ask(t, serve(t, u), "POST", base+"/updates/"+string(updateID), result, "Origin", "https://evil.example")
+	refused(t, resp, body, 403, "cross_origin")
+	if u.reports != nil {
+		t.Error("the report got through")
+	}
+}
+
 func TestSystemInfoIsKeptVerbatim(t *testing.T) {
 	u := &uplink{}
 	const doc = "{\"b\": 1.00,\n \"a\":\"\\u00e4[[{\", \"b\":null}"

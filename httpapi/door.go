@@ -11,11 +11,18 @@ import (
 
 // Door serves mux, but tells its refusals (no such path, wrong method) as
 // problem documents. A path with empty, "." or ".." elements is refused with
-// 400 rather than redirected: a redirect may lose the method and the body.
+// 400 rather than redirected: a redirect may lose the method and the body. A
+// browser's request that changes something and comes from another site's page
+// is refused with 403; with --auth none nothing else would stop it.
 func Door(mux *http.ServeMux, log *slog.Logger) http.Handler {
+	sites := http.NewCrossOriginProtection()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !clean(r.URL.EscapedPath()) {
 			Refuse(w, r, log, ota.Invalid("path %.80q has empty, \".\" or \"..\" elements", r.URL.Path))
+			return
+		}
+		if err := sites.Check(r); err != nil {
+			Refuse(w, r, log, ota.Fail(ota.KindForbidden, "cross_origin", "%v", err))
 			return
 		}
 		if _, pattern := mux.Handler(r); pattern != "" {

@@ -34,8 +34,11 @@ func ReadBody(w http.ResponseWriter, r *http.Request, max int64) ([]byte, error)
 	}
 	// Not every writer has deadlines (tests, some wrappers); the limit of
 	// time is then the server's own.
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyPatience))
+	ctl := http.NewResponseController(w)
+	_ = ctl.SetReadDeadline(time.Now().Add(bodyPatience))
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, max))
+	// A deadline that passed later would look as if the client had gone.
+	_ = ctl.SetReadDeadline(time.Time{})
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return nil, tooLarge(max)
 	}
@@ -117,9 +120,9 @@ func parseInstalled(body []byte) (ota.Inventory, error) {
 	return inv, inv.Validate()
 }
 
-// parseSystemInfo checks that the body is one JSON document of bearable depth
-// and returns it as it is.
-func parseSystemInfo(body []byte) (json.RawMessage, error) {
+// ParseSystemInfo checks that the body is one JSON document of bearable depth
+// and returns it as it is. It fails with KindInvalid.
+func ParseSystemInfo(body []byte) (json.RawMessage, error) {
 	if !json.Valid(body) {
 		return nil, ota.Invalid("system info is not one JSON document")
 	}

@@ -123,8 +123,10 @@ func credentials(w http.ResponseWriter, r *http.Request) (clientID, secret strin
 
 func readForm(w http.ResponseWriter, r *http.Request) (url.Values, *Refusal) {
 	// Writers without deadlines leave the limit of time to the server.
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(10 * time.Second))
+	ctl := http.NewResponseController(w)
+	_ = ctl.SetReadDeadline(time.Now().Add(10 * time.Second))
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxForm))
+	_ = ctl.SetReadDeadline(time.Time{}) // or it would look as if the client had gone
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return nil, &Refusal{"invalid_request", "the request is too large", http.StatusRequestEntityTooLarge, 0}
 	}
