@@ -1,0 +1,229 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+
+	"github.com/updraft-ota/updraft/ota"
+)
+
+// interpret runs one command: the table of client.md 2.4. Every event is told
+// as it happens; the last one is the command's final event.
+func (a *Agent) interpret(ctx context.Context, j job) {
+	a.now, a.final, a.failure = j, nil, nil
+	defer func() {
+		if r := recover(); r != nil {
+			a.log.Error("command panicked", "command", j.command.Name(), "panic", r, "stack", string(debug.Stack()))
+			a.emit(ctx, Error{fmt.Sprintf("Internal error: %s: %v", j.command.Name(), r)})
+		}
+		if j.done != nil && a.final != nil {
+			j.done <- a.final
+		}
+	}()
+	if a.needsToken(j) {
+		a.notAuthenticated(ctx)
+		return
+	}
+	a.run(ctx, j.command)
+}
+
+func (a *Agent) run(ctx context.Context, c Command) {
+	switch c := c.(type) {
+	case Authenticate:
+		a.authenticate(ctx, c)
+	case GetUpdateRequests:
+		a.getUpdates(ctx)
+	case ListInstalledPackages:
+		a.listPackages(ctx)
+	case ListSystemInfo:
+		a.listSystemInfo(ctx)
+	case StartDownload:
+		a.startDownload(ctx, c.Update)
+	case StartInstall:
+		a.startInstall(ctx, c.Update)
+	case SendInstalledPackages:
+		a.sendPackages(ctx, c)
+	case SendInstalledSoftware:
+		a.sendSoftware(ctx, c)
+	case SendSystemInfo:
+		a.sendSystemInfo(ctx)
+	case SendUpdateReport:
+		a.sendReport(ctx, c.Report)
+	case notice:
+		a.noticed(ctx, c.Notice)
+	default:
+		a.emit(ctx, Error{"Unknown Command: " + c.Name()})
+	}
+}
+
+// needsToken reports whether the command must not run in state U. Listing is
+// local; so is going on with what the client has begun itself, and a report
+// is written down before the token is missed.
+func (a *Agent) needsToken(j job) bool {
+	if a.auth == nil || a.token {
+		return false
+	}
+	switch c := j.command.(type) {
+	case Authenticate, ListInstalledPackages, ListSystemInfo, SendUpdateReport, notice:
+		return false
+	case StartInstall:
+		return !j.own
+	case StartDownload:
+		e, _ := a.state.entry(c.Update)
+		return !j.own || e.Step != Ready
+	}
+	return true
+}
+
+// emit tells everyone and lets the client react.
+func (a *Agent) emit(ctx context.Context, e Event) {
+	a.beat()
+	a.final = e
+	a.logEvent(e)
+	a.bus.send(e)
+	a.follow(react(e, a.facts(ctx, e)))
+	if e, ok := a.succeeded(e); ok {
+		a.pace.worked(e)
+	}
+}
+
+// follow queues what a reaction wants.
+func (a *Agent) follow(cs []Command) {
+	for _, c := range cs {
+		if l, ok := c.(later); ok {
+			d := a.pace.wait(l.Command)
+			a.log.Info("will try again", "command", l.Name(), "in", d)
+			continue
+		}
+		a.pace.cancel(c.Name())
+		a.queue.own(c)
+	}
+}
+
+// succeeded names the command whose delays may be short again. That a token
+// was given proves little: only its use shows that it is good.
+func (a *Agent) succeeded(e Event) (string, bool) {
+	switch e.(type) {
+	case UpdatesReceived, NoUpdateRequests, UpdateReportSent, InstalledPackagesSent, InstalledSoftwareSent, SystemInfoSent:
+		a.pace.worked(Authenticate{}.Name())
+		return a.now.command.Name(), true
+	}
+	return "", false
+}
+
+func (a *Agent) logEvent(e Event) {
+	switch e := e.(type) {
+	case Error:
+		a.log.Error(e.Text)
+	case DownloadFailed:
+		a.log.Error("download failed", "update", e.Update, "code", e.Code, "reason", e.Reason)
+	case InstallFailed:
+		a.log.Error("installation failed", "update", e.Report.Update)
+	case DownloadingUpdate:
+		a.log.Info("downloading", "update", e.Update)
+	case DownloadComplete:
+		a.log.Info("downloaded", "update", e.Image.Update, "file", e.Image.Path)
+	case InstallingUpdate:
+		a.log.Info("installing", "update", e.Update)
+	case InstallComplete:
+		a.log.Info("installed", "update", e.Report.Update)
+	default:
+		a.log.Debug("event", "name", e.Name())
+	}
+}
+
+// facts gathers what the reaction to e may depend on.
+func (a *Agent) facts(ctx context.Context, e Event) facts {
+	f := facts{
+		cause: a.now.command, own: a.now.own, retry: passing(a.failure),
+		auth: a.auth != nil, greeted: a.greeted,
+		manager: a.installer != nil, systemInfo: a.cfg.Device.SystemInfo != "", download: a.cfg.Device.AutoDownload,
+	}
+	switch e.(type) {
+	case Authenticated, AlreadyAuthenticated:
+		a.greeted = true
+	case UpdatesReceived, DownloadFailed:
+		f.steps = a.state.steps()
+	case UpdateReportSent, Error, NotAuthenticated:
+	default:
+		return f
+	}
+	for _, q := range a.state.unsent() {
+		f.unsent = append(f.unsent, q.Report)
+	}
+	if f.manager && wantsList(e, f) {
+		f.installed, f.listed = a.installed(ctx)
+	}
+	return f
+}
+
+// wantsList reports whether the reaction to e looks at what is installed:
+// asking the package manager takes time.
+func wantsList(e Event, f facts) bool {
+	switch e := e.(type) {
+	case Authenticated, UpdateReportSent:
+		return true
+	case AlreadyAuthenticated:
+		return !f.auth && !f.greeted
+	case UpdatesReceived:
+		for _, o := range e.Updates {
+			if o.Status == ota.InFlight {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// installed lists packages for a reaction; failing to is only logged.
+func (a *Agent) installed(ctx context.Context) ([]ota.PackageID, bool) {
+	list, err := a.installer.Installed(ctx)
+	if err != nil {
+		a.log.Error("cannot list installed packages", "err", err)
+		return nil, false
+	}
+	return list, true
+}
+
+// passing reports whether an error may be gone at another try.
+func passing(err error) bool {
+	if err == nil {
+		return false
+	}
+	switch ota.KindOf(err) {
+	case ota.KindUnreachable, ota.KindUnavailable, ota.KindTooMany, ota.KindInternal:
+		return true
+	}
+	return false
+}
+
+// Categories of error texts (client.md 2.10).
+const (
+	httpError    = "HTTP client error"
+	ioError      = "IO error"
+	packageError = "Package error"
+	infoError    = "System info error"
+)
+
+// fail ends a command that could not talk to the server. If the client is
+// ending there is nothing to tell.
+func (a *Agent) fail(ctx context.Context, category string, err error) {
+	a.failure = err
+	switch kind := ota.KindOf(err); {
+	case ctx.Err() != nil:
+	case kind == ota.KindUnauthenticated || kind == ota.KindForbidden:
+		a.notAuthenticated(ctx)
+	default:
+		a.emit(ctx, Error{category + ": " + err.Error()})
+	}
+}
+
+// notAuthenticated drops the token: state U, or N where there never was one.
+func (a *Agent) notAuthenticated(ctx context.Context) {
+	if a.auth != nil && a.token {
+		a.auth.Forget()
+		a.token = false
+	}
+	a.emit(ctx, NotAuthenticated{})
+}

@@ -1,0 +1,210 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+// Key is one setting: a key of the file and the flag that overrides it.
+type Key struct {
+	Section string // such as "core"
+	Name    string // such as "polling_sec"
+	Arg     string // what the flag's value is called in help, such as "SECONDS"
+	Help    string
+	at      func(*Config) any // where the value is: *string, *bool, *uint32, *int64 or *Paths
+	check   func(string) error
+}
+
+// Flag is the name of the command-line option, without dashes (client.md 7.4).
+func (k Key) Flag() string { return strings.ReplaceAll(k.Section+"-"+k.Name, "_", "-") }
+
+// String is the key as messages name it, such as "core.polling_sec".
+func (k Key) String() string { return k.Section + "." + k.Name }
+
+// Set reads a flag's value into c, making the section if it is not there. It
+// fails, naming the flag, if the text is not a value of the key's type.
+func (k Key) Set(c *Config, text string) error {
+	if err := k.set(c, text); err != nil {
+		return fmt.Errorf("--%s: %w", k.Flag(), err)
+	}
+	return nil
+}
+
+func (k Key) set(c *Config, text string) error {
+	c.section(k.Section)
+	switch v := k.at(c).(type) {
+	case *bool:
+		if text != "true" && text != "false" {
+			return fmt.Errorf("expected true or false, not %q", text)
+		}
+		return k.put(c, text == "true")
+	case *uint32, *int64:
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			return fmt.Errorf("expected a whole number, not %q", text)
+		}
+		return k.put(c, n)
+	case *Paths:
+		*v = nil
+		if text == "" {
+			return nil
+		}
+	}
+	return k.put(c, text)
+}
+
+// put stores a value of the file, as the TOML library gives it, or of a flag.
+func (k Key) put(c *Config, value any) error {
+	c.section(k.Section)
+	switch at := k.at(c).(type) {
+	case *string:
+		s, ok := value.(string)
+		if !ok {
+			return expected("a text", value)
+		}
+		if k.check != nil {
+			if err := k.check(s); err != nil {
+				return err
+			}
+		}
+		*at = s
+	case *bool:
+		b, ok := value.(bool)
+		if !ok {
+			return expected("true or false", value)
+		}
+		*at = b
+	case *uint32:
+		n, ok := value.(int64)
+		if !ok || n < 0 || n > math.MaxUint32 {
+			return expected("a whole number from 0 to 4294967295", value)
+		}
+		*at = uint32(n)
+	case *int64:
+		n, ok := value.(int64)
+		if !ok || n < 0 || n > math.MaxInt32 {
+			return expected("a whole number from 0 to 2147483647", value)
+		}
+		*at = n
+	case *Paths:
+		return at.put(value)
+	}
+	return nil
+}
+
+// Paths is one path or a list of them.
+type Paths []string
+
+func (p *Paths) put(value any) error {
+	list, ok := value.([]any)
+	if !ok {
+		list = []any{value}
+	}
+	var paths Paths
+	for _, v := range list {
+		s, ok := v.(string)
+		if !ok || s == "" {
+			return expected("a path or a list of paths", value)
+		}
+		paths = append(paths, s)
+	}
+	*p = paths
+	return nil
+}
+
+func expected(what string, value any) error {
+	switch v := value.(type) {
+	case string:
+		return fmt.Errorf("expected %s, not the text %q", what, v)
+	case bool, int64, float64:
+		return fmt.Errorf("expected %s, not %v", what, v)
+	case map[string]any:
+		return fmt.Errorf("expected %s, not a table", what)
+	case []any:
+		return fmt.Errorf("expected %s, not this list", what)
+	}
+	return fmt.Errorf("expected %s, not a date or time", what)
+}
+
+// Keys lists every setting, in the order of client.md 7.1.
+var Keys = []Key{
+	{"auth", "server", "URL", "token server; /token on it is asked", func(c *Config) any { return &c.Auth.Server }, isURL},
+	{"auth", "client_id", "ID", "client id of this device", func(c *Config) any { return &c.Auth.ClientID }, nil},
+	{"auth", "client_secret", "SECRET", "client secret of this device", func(c *Config) any { return &c.Auth.ClientSecret }, nil},
+	{"auth", "credentials_file", "PATH", "file that keeps id and secret; it wins over the configuration", func(c *Config) any { return &c.Auth.CredentialsFile }, notEmpty},
+	{"core", "server", "URL", "update server", func(c *Config) any { return &c.Core.Server }, isURL},
+	{"core", "polling", "BOOL", "ask for updates regularly", func(c *Config) any { return &c.Core.Polling }, nil},
+	{"core", "polling_sec", "SECONDS", "time between two polls, 0 for never", func(c *Config) any { return &c.Core.PollingSec }, nil},
+	{"dbus", "name", "NAME", "own bus name", func(c *Config) any { return &c.DBus.Name }, notEmpty},
+	{"dbus", "path", "PATH", "own object path", func(c *Config) any { return &c.DBus.Path }, notEmpty},
+	{"dbus", "interface", "INTERFACE", "own interface", func(c *Config) any { return &c.DBus.Interface }, notEmpty},
+	{"dbus", "software_manager", "NAME", "software loading manager: bus name and interface", func(c *Config) any { return &c.DBus.SoftwareManager }, notEmpty},
+	{"dbus", "software_manager_path", "PATH", "software loading manager: object path", func(c *Config) any { return &c.DBus.SoftwareManagerPath }, notEmpty},
+	{"dbus", "timeout", "TIMEOUT", "seconds to wait for an answer", func(c *Config) any { return &c.DBus.Timeout }, nil},
+	{"device", "uuid", "UUID", "id of this device on the server", func(c *Config) any { return &c.Device.UUID }, notEmpty},
+	{"device", "vin", "VIN", "id of this device from its maker", func(c *Config) any { return &c.Device.VIN }, nil},
+	{"device", "packages_dir", "PATH", "directory for downloads", func(c *Config) any { return &c.Device.PackagesDir }, notEmpty},
+	{"device", "package_manager", "MANAGER", "off, deb or file:PATH", func(c *Config) any { return &c.Device.PackageManager }, notEmpty},
+	{"device", "package_root", "PATH", "root directory given to dpkg and rpm", func(c *Config) any { return &c.Device.PackageRoot }, notEmpty},
+	{"device", "certificates_path", "PATH", "certificates to trust with https, PEM", func(c *Config) any { return &c.Device.CertificatesPath }, nil},
+	{"device", "system_info", "PATH", "program that prints system information as JSON, empty for none", func(c *Config) any { return &c.Device.SystemInfo }, nil},
+	{"device", "auto_download", "BOOL", "fetch pending updates without being asked", func(c *Config) any { return &c.Device.AutoDownload }, nil},
+	{"device", "state_dir", "PATH", "directory for what must survive a restart (default PACKAGES_DIR/.updraft-agent)", func(c *Config) any { return &c.Device.StateDir }, nil},
+	{"device", "trusted_keys", "PATH", "public keys that must have signed every image, PEM", func(c *Config) any { return &c.Device.TrustedKeys }, nil},
+	{"gateway", "console", "BOOL", "commands from standard input", func(c *Config) any { return &c.Gateway.Console }, nil},
+	{"gateway", "dbus", "BOOL", "D-Bus, for a software loading manager", func(c *Config) any { return &c.Gateway.DBus }, nil},
+	{"gateway", "http", "BOOL", "commands over HTTP", func(c *Config) any { return &c.Gateway.HTTP }, nil},
+	{"gateway", "rvi", "BOOL", "RVI, instead of HTTP to the server", func(c *Config) any { return &c.Gateway.RVI }, nil},
+	{"gateway", "socket", "BOOL", "Unix domain sockets", func(c *Config) any { return &c.Gateway.Socket }, nil},
+	{"gateway", "websocket", "BOOL", "commands and events over websocket", func(c *Config) any { return &c.Gateway.Websocket }, nil},
+	{"network", "http_server", "ADDR", "where the HTTP gateway listens, ip:port", func(c *Config) any { return &c.Network.HTTPServer }, isNumericAddress},
+	{"network", "rvi_edge_server", "ADDR", "where the RVI edge listens, ip:port", func(c *Config) any { return &c.Network.RVIEdgeServer }, isNumericAddress},
+	{"network", "socket_commands_path", "PATH", "socket that takes commands", func(c *Config) any { return &c.Network.SocketCommandsPath }, notEmpty},
+	{"network", "socket_events_path", "PATH", "socket of an installer that takes events", func(c *Config) any { return &c.Network.SocketEventsPath }, notEmpty},
+	{"network", "websocket_server", "ADDR", "where the websocket gateway listens, host:port", func(c *Config) any { return &c.Network.WebsocketServer }, isAddress},
+	{"rvi", "client", "URL", "RVI node", func(c *Config) any { return &c.RVI.Client }, isURL},
+	{"rvi", "storage_dir", "PATH", "directory for chunks and images", func(c *Config) any { return &c.RVI.StorageDir }, notEmpty},
+	{"rvi", "timeout", "TIMEOUT", "seconds an idle transfer lives, 0 for ever", func(c *Config) any { return &c.RVI.Timeout }, nil},
+}
+
+func notEmpty(s string) error {
+	if strings.TrimSpace(s) == "" {
+		return errors.New("it is empty")
+	}
+	return nil
+}
+
+func isURL(s string) error {
+	u, err := url.Parse(s)
+	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+		return fmt.Errorf("expected a URL such as http://host:8080, not %q", s)
+	}
+	if u.User != nil {
+		return errors.New("a URL must not hold a user name or password")
+	}
+	return nil
+}
+
+func isNumericAddress(s string) error {
+	if _, err := netip.ParseAddrPort(s); err != nil {
+		return fmt.Errorf("expected a numeric address and a port, such as 127.0.0.1:8888, not %q", s)
+	}
+	return nil
+}
+
+func isAddress(s string) error {
+	_, port, err := net.SplitHostPort(s)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil {
+		return fmt.Errorf("expected a host and a port, such as 127.0.0.1:3012, not %q", s)
+	}
+	return nil
+}

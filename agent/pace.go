@@ -1,0 +1,103 @@
+package agent
+
+import (
+	"context"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+)
+
+// Delays of tries that repeat: the first, and the cap (client.md 2.5).
+const (
+	firstDelay = time.Second
+	lastDelay  = 5 * time.Minute
+)
+
+// delays doubles from first up to last, each time half as long again or half
+// as short by chance, so that a fleet does not come back in one moment.
+type delays struct {
+	exp  backoff.ExponentialBackOff
+	last time.Duration
+}
+
+func newDelays(first, last time.Duration) *delays {
+	d := &delays{last: last, exp: backoff.ExponentialBackOff{
+		InitialInterval: first, RandomizationFactor: 0.5, Multiplier: 2, MaxInterval: last}}
+	d.exp.Reset()
+	return d
+}
+
+func (d *delays) next() time.Duration { return min(d.exp.NextBackOff(), d.last) }
+func (d *delays) reset()              { d.exp.Reset() }
+
+// later is a command that should run, but not now: after the delay its kind
+// has earned by failing.
+type later struct{ Command }
+
+// pace keeps the commands that wait for their time, one of each name. Only
+// the interpreter uses it.
+type pace struct {
+	due   func(Command) // called from another goroutine
+	waits map[string]*waiting
+}
+
+type waiting struct {
+	delays *delays
+	timer  *time.Timer
+}
+
+func newPace(due func(Command)) *pace {
+	return &pace{due: due, waits: make(map[string]*waiting)}
+}
+
+// wait runs c after the next delay of its name, instead of one that waits.
+func (p *pace) wait(c Command) time.Duration {
+	w := p.waits[c.Name()]
+	if w == nil {
+		w = &waiting{delays: newDelays(firstDelay, lastDelay)}
+		p.waits[c.Name()] = w
+	}
+	if w.timer != nil {
+		w.timer.Stop()
+	}
+	d := w.delays.next()
+	w.timer = time.AfterFunc(d, func() { p.due(c) })
+	return d
+}
+
+// cancel forgets the command of that name that waits.
+func (p *pace) cancel(name string) {
+	if w := p.waits[name]; w != nil && w.timer != nil {
+		w.timer.Stop()
+	}
+}
+
+// worked makes the next delay of that name a short one again.
+func (p *pace) worked(name string) {
+	p.cancel(name)
+	delete(p.waits, name)
+}
+
+func (p *pace) stop() {
+	for name := range p.waits {
+		p.cancel(name)
+	}
+}
+
+// pause waits, and beats all the while. It reports false when ctx ends.
+func pause(ctx context.Context, d time.Duration, beat func()) bool {
+	end := time.NewTimer(d)
+	defer end.Stop()
+	tick := time.NewTicker(heartbeat)
+	defer tick.Stop()
+	for {
+		select {
+		case <-end.C:
+			return true
+		case <-tick.C:
+			beat()
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
