@@ -79,3 +79,5 @@ func TestFilesPassTheLogUnread(t *testing.T) {
 		}
 	}
 }
+
+var discard = slog.New(slog.DiscardHandler)
