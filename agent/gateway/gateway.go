@@ -1,0 +1,35 @@
+// Package gateway holds the doors through which people and programs on the
+// device talk to the client: a file per door, one text grammar (client.md 3)
+// and one JSON form (client.md 4) for all of them.
+//
+// A door translates and decides nothing. Each is made by its New function,
+// which takes what it needs to listen, and runs in Serve until its context or
+// its input ends; the client runs on without it.
+package gateway
+
+import (
+	"bytes"
+	"context"
+
+	"github.com/updraft-ota/updraft/agent"
+)
+
+// Client is the part of the client that doors use.
+type Client interface {
+	// Do runs a command and returns its final event. If ctx ends first the
+	// command still runs. Shutdown has no event, only an error.
+	Do(ctx context.Context, c agent.Command) (agent.Event, error)
+}
+
+// maxInput bounds one command, in bytes.
+const maxInput = 1 << 20
+
+// parse reads a command in either form: JSON begins with "{" or a quote, which
+// no text command does.
+func parse(input []byte) (agent.Command, error) {
+	start := bytes.TrimLeft(input, " \t")
+	if len(start) > 0 && (start[0] == '{' || start[0] == '"') {
+		return DecodeCommand(start)
+	}
+	return ParseText(string(input))
+}
