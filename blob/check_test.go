@@ -92,3 +92,34 @@ func TestOpenersShareACheck(t *testing.T) {
 		}
 	})
 }
+
+func TestACheckIsRememberedUnlessTheFileChangedUnderIt(t *testing.T) {
+	files, err := Open(t.TempDir(), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sums, err := files.Put(t.Context(), strings.NewReader("content"), 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, id, err := files.find(sums.SHA256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+
+	clear(files.verdicts)
+	touch := func(int) error { return os.Truncate(file.Name(), 3) }
+	files.check(file, sums.SHA256, id, touch)
+	if len(files.verdicts) != 0 {
+		t.Error("remembered although the file changed")
+	}
+	id, err = identify(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files.check(file, sums.SHA256, id, unpaced)
+	if v, known := files.verdict(sums.SHA256, id); !known || ota.CodeOf(v.err) != "corrupt_blob" {
+		t.Errorf("got %v, known is %v", v.err, known)
+	}
+}
