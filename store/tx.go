@@ -41,7 +41,7 @@ func (s *Store) Write(ctx context.Context, fn func(ota.Tx) error) error {
 	}
 	s.fault(BeforeCommit)
 	if err := tx.Commit(); err != nil {
-		return failure("commit", err)
+		return w.fail("commit", err)
 	}
 	s.fault(AfterCommit)
 	return nil
