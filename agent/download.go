@@ -62,8 +62,10 @@ func (f *failure) Error() string { return f.err.Error() }
 
 // localFailure is what goes wrong on this device's disk.
 func localFailure(err error) *failure {
-	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
-		return &failure{ota.DiskFull, err}
+	for _, full := range []error{unix.ENOSPC, unix.EDQUOT, unix.EFBIG} {
+		if errors.Is(err, full) {
+			return &failure{ota.DiskFull, err}
+		}
 	}
 	return &failure{ota.GeneralError, err}
 }

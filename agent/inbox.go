@@ -45,9 +45,11 @@ func (a *Agent) take(ctx context.Context, n ota.Notice) {
 			a.queue.own(notice{n})
 			return
 		}
-		select {
-		case <-a.queue.poll():
-		case <-ctx.Done():
+		if done := a.queue.poll(); done != nil {
+			select {
+			case <-done:
+			case <-ctx.Done():
+			}
 		}
 	case ota.Withdrawn:
 		a.downloads.withdraw(n.Update)

@@ -83,17 +83,14 @@ func (a *Agent) emit(ctx context.Context, e Event) {
 	a.logEvent(e)
 	a.bus.send(e)
 	a.follow(react(e, a.facts(ctx, e)))
-	if e, ok := a.succeeded(e); ok {
-		a.pace.worked(e)
-	}
+	a.paceAfter(e)
 }
 
 // follow queues what a reaction wants.
 func (a *Agent) follow(cs []Command) {
 	for _, c := range cs {
 		if l, ok := c.(later); ok {
-			d := a.pace.wait(l.Command)
-			a.log.Info("will try again", "command", l.Name(), "in", d)
+			a.pace.wait(l.Command)
 			continue
 		}
 		a.pace.cancel(c.Name())
@@ -101,15 +98,14 @@ func (a *Agent) follow(cs []Command) {
 	}
 }
 
-// succeeded names the command whose delays may be short again. That a token
-// was given proves little: only its use shows that it is good.
-func (a *Agent) succeeded(e Event) (string, bool) {
+// paceAfter makes delays short again after a success. That a token was given
+// proves little: only its use shows that it is good.
+func (a *Agent) paceAfter(e Event) {
 	switch e.(type) {
 	case UpdatesReceived, NoUpdateRequests, UpdateReportSent, InstalledPackagesSent, InstalledSoftwareSent, SystemInfoSent:
 		a.pace.worked(Authenticate{}.Name())
-		return a.now.command.Name(), true
+		a.pace.worked(a.now.command.Name())
 	}
-	return "", false
 }
 
 func (a *Agent) logEvent(e Event) {

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -34,53 +35,74 @@ func (d *delays) reset()              { d.exp.Reset() }
 // has earned by failing.
 type later struct{ Command }
 
-// pace keeps the commands that wait for their time, one of each name. Only
-// the interpreter uses it.
+// pace keeps the commands that wait for their time, one of each name.
 type pace struct {
 	due   func(Command) // called from another goroutine
+	mu    sync.Mutex
 	waits map[string]*waiting
 }
 
 type waiting struct {
-	delays *delays
-	timer  *time.Timer
+	delays  *delays
+	command Command // nil: none waits now
+	timer   *time.Timer
 }
 
 func newPace(due func(Command)) *pace {
 	return &pace{due: due, waits: make(map[string]*waiting)}
 }
 
-// wait runs c after the next delay of its name, instead of one that waits.
-func (p *pace) wait(c Command) time.Duration {
+// wait runs c after the next delay of its name. If one of that name waits
+// already c takes its place and its time: else a client that is refused often
+// would put off its next try for ever.
+func (p *pace) wait(c Command) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	w := p.waits[c.Name()]
 	if w == nil {
 		w = &waiting{delays: newDelays(firstDelay, lastDelay)}
 		p.waits[c.Name()] = w
 	}
-	if w.timer != nil {
-		w.timer.Stop()
+	if w.command == nil {
+		w.timer = time.AfterFunc(w.delays.next(), func() { p.release(w) })
 	}
-	d := w.delays.next()
-	w.timer = time.AfterFunc(d, func() { p.due(c) })
-	return d
+	w.command = c
+}
+
+func (p *pace) release(w *waiting) {
+	p.mu.Lock()
+	c := w.command
+	w.command = nil
+	p.mu.Unlock()
+	if c != nil {
+		p.due(c)
+	}
 }
 
 // cancel forgets the command of that name that waits.
 func (p *pace) cancel(name string) {
-	if w := p.waits[name]; w != nil && w.timer != nil {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if w := p.waits[name]; w != nil && w.command != nil {
 		w.timer.Stop()
+		w.command = nil
 	}
 }
 
 // worked makes the next delay of that name a short one again.
 func (p *pace) worked(name string) {
 	p.cancel(name)
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	delete(p.waits, name)
 }
 
 func (p *pace) stop() {
-	for name := range p.waits {
-		p.cancel(name)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, w := range p.waits {
+		w.command = nil
+		w.timer.Stop()
 	}
 }
 

@@ -42,32 +42,32 @@ func systemInfo(ctx context.Context, program string) ([]byte, error) {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return nil, fmt.Errorf("%s takes longer than %s", program, systemInfoLimit)
 	case err != nil:
-		if text := strings.TrimSpace(complaint.String()); text != "" {
+		if text := strings.TrimSpace(complaint.buf.String()); text != "" {
 			return nil, fmt.Errorf("%s: %w: %s", program, err, text)
 		}
 		return nil, fmt.Errorf("%s: %w", program, err)
-	case !utf8.Valid(out.Bytes()) || !json.Valid(out.Bytes()):
+	case !utf8.Valid(out.buf.Bytes()) || !json.Valid(out.buf.Bytes()):
 		return nil, fmt.Errorf("%s does not print JSON", program)
 	}
-	return out.Bytes(), nil
+	return out.buf.Bytes(), nil
 }
 
 // capture keeps the first max bytes; at one more it calls full, if set.
 type capture struct {
-	bytes.Buffer
+	buf  bytes.Buffer
 	max  int
 	over bool
 	full func()
 }
 
 func (c *capture) Write(p []byte) (int, error) {
-	if room := c.max - c.Len(); len(p) > room {
-		c.Buffer.Write(p[:room])
-		if c.full != nil && !c.over {
+	room := min(c.max-c.buf.Len(), len(p))
+	c.buf.Write(p[:room])
+	if room < len(p) && !c.over {
+		c.over = true
+		if c.full != nil {
 			c.full()
 		}
-		c.over = true
-		return len(p), nil
 	}
-	return c.Buffer.Write(p)
+	return len(p), nil
 }
