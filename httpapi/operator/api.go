@@ -1,0 +1,218 @@
+// Package operator is the operators' API (server.md 1.4, 1.6, 1.7): devices,
+// packages, and what is sent to whom. It translates between HTTP and fleet
+// and decides nothing.
+//
+// The Go types here are the contract: the OpenAPI document is made from them
+// (openapi.json), and the client in the child package from the document.
+package operator
+
+//go:generate go run ./internal/writedoc openapi.json
+//go:generate go tool -modfile=../../tools/go.mod oapi-codegen -config client/config.yaml openapi.json
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/updraft-ota/updraft/fleet"
+	"github.com/updraft-ota/updraft/httpapi"
+	"github.com/updraft-ota/updraft/ota"
+)
+
+const prefix = "/api/v1"
+
+// New serves the operators' API at its full paths below /api/v1/, with its
+// own description at /api/v1/openapi.json, which everyone may read. It also
+// serves GET /api/v1/mydevice/{uuid}, as what a device asks about itself is
+// what operators see of it.
+func New(f *fleet.Fleet, who httpapi.Who, log *slog.Logger) http.Handler {
+	mux := http.NewServeMux()
+	a := build(mux, f, who, log)
+	doc, err := a.document()
+	if err != nil {
+		panic("operator: " + err.Error()) // a mistake in this package, found by any test
+	}
+	mux.HandleFunc("GET "+prefix+"/openapi.json", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/vnd.oai.openapi+json;version=3.1")
+		_, _ = w.Write(doc)
+	})
+	return httpapi.Door(mux, log)
+}
+
+// Document is the OpenAPI 3.1 document of the whole HTTP surface: operators',
+// devices' and the token endpoint's.
+func Document() ([]byte, error) {
+	return build(http.NewServeMux(), nil, httpapi.NoAuth, slog.Default()).document()
+}
+
+type api struct {
+	fleet *fleet.Fleet
+	who   httpapi.Who
+	log   *slog.Logger
+	huma  huma.API
+}
+
+func build(mux *http.ServeMux, f *fleet.Fleet, who httpapi.Who, log *slog.Logger) *api {
+	a := &api{fleet: f, who: who, log: log}
+	a.huma = humago.New(mux, huma.Config{
+		OpenAPI: &huma.OpenAPI{
+			OpenAPI: "3.1.0",
+			Info:    &huma.Info{Title: "Updraft", Version: "1", Description: "Over-the-air updates: what operators and devices may ask of the server."},
+			Components: &huma.Components{
+				Schemas:         huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer),
+				SecuritySchemes: map[string]*huma.SecurityScheme{"bearer": {Type: "http", Scheme: "bearer"}},
+			},
+			Security: []map[string][]string{{"bearer": {}}},
+		},
+		Formats:       huma.DefaultFormats,
+		DefaultFormat: "application/json",
+	})
+	a.huma.UseMiddleware(a.admit)
+	a.devices()
+	a.systemInfo()
+	a.packages()
+	a.updates()
+	a.deviceUpdates()
+	a.blocks()
+	a.deviceHalf()
+	return a
+}
+
+// aboutItself marks the operations a device may ask about itself.
+const aboutItself = "device"
+
+// admit lets only operators in, and devices where they ask about themselves.
+func (a *api) admit(ctx huma.Context, next func(huma.Context)) {
+	r, w := humago.Unwrap(ctx)
+	if err := a.may(r, ctx); err != nil {
+		httpapi.Refuse(w, r, a.log, err)
+		return
+	}
+	ctx.SetHeader("Cache-Control", "no-store")
+	next(ctx)
+}
+
+func (a *api) may(r *http.Request, ctx huma.Context) error {
+	id, err := a.who(r)
+	if err != nil {
+		return err
+	}
+	if _, ok := ctx.Operation().Metadata[aboutItself]; !ok {
+		return id.MayOperate()
+	}
+	device, err := ota.ParseDeviceID(ctx.Param("uuid"))
+	if err != nil {
+		return err
+	}
+	return id.MayBe(device)
+}
+
+// handle registers an operation whose failures are told by the one table.
+func handle[I, O any](a *api, op huma.Operation, serve func(context.Context, *I) (*O, error)) {
+	op.Path = prefix + op.Path
+	huma.Register(a.huma, op, func(ctx context.Context, in *I) (*O, error) {
+		out, err := serve(ctx, in)
+		if err == nil {
+			return out, nil
+		}
+		p := problem(httpapi.ProblemOf(err))
+		if p.Status >= 500 && ctx.Err() == nil {
+			a.log.Error("request failed", "operation", op.OperationID, "err", err)
+		}
+		return nil, &p
+	})
+}
+
+// problem is httpapi.Problem as huma knows errors.
+type problem httpapi.Problem
+
+func (p *problem) Error() string             { return p.Detail }
+func (p *problem) GetStatus() int            { return p.Status }
+func (p *problem) ContentType(string) string { return httpapi.ProblemType }
+
+func init() {
+	// huma's settings are the process's. Nothing but this package uses them.
+	huma.DefaultArrayNullable = false
+	huma.NewError = invalid
+}
+
+// invalid tells what huma itself found wrong: it knows statuses of its own,
+// but bad input is 400 invalid_entity on every path here.
+func invalid(status int, text string, errs ...error) huma.StatusError {
+	var why []string
+	for _, err := range errs {
+		if d, ok := errors.AsType[*huma.ErrorDetail](err); ok {
+			why = append(why, d.Location+": "+d.Message) // not the value, which may be long
+		} else if err != nil {
+			why = append(why, err.Error())
+		}
+	}
+	if len(why) > 0 {
+		text += ": " + strings.Join(why, "; ")
+	}
+	err := error(ota.Invalid("%s", text))
+	switch {
+	case status == http.StatusRequestEntityTooLarge:
+		err = ota.Fail(ota.KindTooLarge, "too_large", "%s", text)
+	case status >= 500:
+		err = errors.New(text)
+	}
+	p := problem(httpapi.ProblemOf(err))
+	return &p
+}
+
+// Space is the namespace a caller speaks of.
+type Space struct {
+	Namespace string `header:"x-ats-namespace" default:"default" maxLength:"100"`
+}
+
+func (s Space) ns() ota.Namespace { return ota.Namespace(s.Namespace) }
+
+// Page is a piece of a list: all of it unless an offset or a limit is given.
+type Page struct {
+	Offset int `query:"offset" minimum:"0"`
+	Limit  int `query:"limit" minimum:"0" doc:"50 if only an offset is given; without both, everything"`
+}
+
+// Resolve implements huma.Resolver.
+func (p *Page) Resolve(ctx huma.Context) []error {
+	if p.Limit == 0 && ctx.Query("offset") != "" {
+		p.Limit = 50
+	}
+	return nil
+}
+
+// cut returns the page of a list.
+func cut[T any](p Page, list []T) []T {
+	list = list[min(p.Offset, len(list)):]
+	if p.Limit > 0 {
+		list = list[:min(p.Limit, len(list))]
+	}
+	return list
+}
+
+// each translates a list. No list is null on the wire.
+func each[T, U any](list []T, f func(T) U) []U {
+	out := make([]U, len(list))
+	for i, v := range list {
+		out[i] = f(v)
+	}
+	return out
+}
+
+// body is an answer's body.
+type body[T any] struct{ Body T }
+
+func answer[T any](v T, err error) (*body[T], error) { return &body[T]{v}, err }
+
+// Empty is the answer of what has none, {} (server.md 1.1).
+type Empty struct{}
+
+type unit = body[Empty]
+
+func done(err error) (*unit, error) { return &unit{}, err }
