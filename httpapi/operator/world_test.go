@@ -71,7 +71,7 @@ func start(t *testing.T, change ...func(*fleet.Options)) *world {
 	mux.Handle("/api/v1/", op)
 	mux.Handle("GET /api/v1/mydevice/{uuid}", op)
 	mux.Handle("/api/v1/mydevice/{uuid}/", httpapi.DeviceAPI(httpapi.OpenFor(who, func(id ota.DeviceID) ota.Uplink { return w.fleet.Uplink(id) }), log))
-	w.srv = httptest.NewServer(mux)
+	w.srv = httptest.NewServer(httpapi.Door(mux, log))
 	t.Cleanup(w.srv.Close)
 	w.auth = "Bearer admin"
 	return w
