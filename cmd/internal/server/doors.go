@@ -7,6 +7,7 @@ import (
 
 	"github.com/updraft-ota/updraft/fleet"
 	"github.com/updraft-ota/updraft/httpapi"
+	"github.com/updraft-ota/updraft/httpapi/operator"
 	"github.com/updraft-ota/updraft/httpapi/token"
 	"github.com/updraft-ota/updraft/ota"
 )
@@ -73,6 +74,6 @@ func (s *server) doors(who httpapi.Who) *doors {
 	return &doors{
 		health:   &s.health,
 		device:   httpapi.DeviceAPI(httpapi.OpenFor(who, uplink), s.log),
-		operator: httpapi.Door(http.NewServeMux(), s.log),
+		operator: operator.New(s.fleet, who, s.log),
 	}
 }

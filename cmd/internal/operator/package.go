@@ -1,0 +1,242 @@
+package operator
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/updraft-ota/updraft/cmd/internal/usage"
+	"github.com/updraft-ota/updraft/httpapi/operator/client"
+	"github.com/updraft-ota/updraft/ota"
+)
+
+func packageCommands(o *options) *cobra.Command {
+	return group("package", "Publish packages and look at them",
+		packageAdd(o), packageList(o), packageShow(o), packageGet(o), packageRemove(o))
+}
+
+// onePackage makes a command about one package, named by its first argument.
+func onePackage(o *options, c cobra.Command, args int, run func(c *cobra.Command, api *client.Client, p client.Package, rest []string) error) *cobra.Command {
+	c.Args = cobra.RangeArgs(1, args)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		id, err := ota.ParsePackageID(args[0])
+		if err != nil {
+			return usageError("NAME=VERSION", err)
+		}
+		api, err := o.connect()
+		if err != nil {
+			return err
+		}
+		p, err := read[client.Package](api.GetPackage(c.Context(), id.Name, id.Version, nil))
+		if err != nil {
+			return err
+		}
+		return run(c, api, p, args[1:])
+	}
+	return &c
+}
+
+// usageError blames a flag or an argument.
+func usageError(what string, err error) error { return usage.Errorf("%s: %w", what, err) }
+
+func packageList(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use:     "ls",
+		Short:   "List packages",
+		Example: "  updraft package ls",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			api, err := o.connect()
+			if err != nil {
+				return err
+			}
+			packages, err := read[[]client.Package](api.ListPackages(c.Context(), nil))
+			if err != nil {
+				return err
+			}
+			return o.show(c, packages, func(w io.Writer) { listPackages(w, packages) })
+		},
+	}
+}
+
+func listPackages(w io.Writer, packages []client.Package) {
+	now := time.Now()
+	rows := make([][]string, len(packages))
+	for i, p := range packages {
+		rows[i] = []string{p.Id.Name, p.Id.Version, size(p.Size), signed(p), ago(p.CreatedAt, now), said(p.Vendor), said(p.Description)}
+	}
+	list(w, "There are no packages yet: updraft package add publishes one.",
+		[]string{"name", "version", "size", "signed", "published", "vendor", "description"}, rows)
+}
+
+func signed(p client.Package) string {
+	if p.Signature != nil {
+		return "yes"
+	}
+	return "no"
+}
+
+func printPackage(w io.Writer, p client.Package) {
+	now := time.Now()
+	facts(w, [][2]string{
+		{"name", p.Id.Name}, {"version", p.Id.Version}, {"vendor", said(p.Vendor)}, {"description", said(p.Description)},
+		{"size", fmt.Sprintf("%s (%d bytes)", size(p.Size), p.Size)}, {"sha256", p.Sha256}, {"signature", said(p.Signature)},
+		{"published", at(p.CreatedAt, now)}, {"uuid", p.Uuid.String()},
+	})
+}
+
+func packageShow(o *options) *cobra.Command {
+	return onePackage(o, cobra.Command{
+		Use: "show NAME=VERSION", Short: "Show a package",
+		Example: "  updraft package show nginx=1.22.1-9",
+	}, 1, func(c *cobra.Command, _ *client.Client, p client.Package, _ []string) error {
+		return o.show(c, p, func(w io.Writer) { printPackage(w, p) })
+	})
+}
+
+func packageRemove(o *options) *cobra.Command {
+	return onePackage(o, cobra.Command{
+		Use: "rm NAME=VERSION", Short: "Remove a package that no device is still to install",
+		Example: "  updraft package rm nginx=1.22.1-9",
+	}, 1, func(c *cobra.Command, api *client.Client, p client.Package, _ []string) error {
+		if err := done(api.RemovePackage(c.Context(), p.Id.Name, p.Id.Version, nil)); err != nil {
+			return err
+		}
+		return o.show(c, p, func(w io.Writer) { fmt.Fprintf(w, "removed %s=%s\n", p.Id.Name, p.Id.Version) })
+	})
+}
+
+func packageGet(o *options) *cobra.Command {
+	var out string
+	c := onePackage(o, cobra.Command{
+		Use:   "get NAME=VERSION [FILE]",
+		Short: "Download a package's file",
+		Long: `Download a package's file to FILE (or --out FILE; NAME-VERSION unless given),
+which appears there once all of it has arrived and is what was published.`,
+		Example: "  updraft package get nginx=1.22.1-9 nginx.deb",
+	}, 2, func(c *cobra.Command, api *client.Client, p client.Package, rest []string) error {
+		path := out
+		switch {
+		case len(rest) == 1 && out != "":
+			return usage.Errorf("give FILE or --out, not both")
+		case len(rest) == 1:
+			path = rest[0]
+		case out == "":
+			path = p.Id.Name + "-" + p.Id.Version
+		}
+		if err := fetch(c, api, p, path); err != nil {
+			return err
+		}
+		doc := struct {
+			client.Package
+			File string `json:"file"`
+		}{p, path}
+		return o.show(c, doc, func(w io.Writer) { fmt.Fprintf(w, "%s  %s, SHA-256 %s\n", path, size(p.Size), p.Sha256) })
+	})
+	c.Flags().StringVar(&out, "out", "", "write to this `file`")
+	return c
+}
+
+func fetch(c *cobra.Command, api *client.Client, p client.Package, path string) error {
+	resp, err := api.GetPackageFile(c.Context(), p.Id.Name, p.Id.Version, nil)
+	if err := check(resp, err); err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	want := ota.Sums{Size: p.Size, SHA256: ota.Digest(p.Sha256)}
+	if err := save(path, resp.Body, want, progress(c.ErrOrStderr(), "downloading", p.Size)); err != nil {
+		return fmt.Errorf("download %s=%s: %w", p.Id.Name, p.Id.Version, err)
+	}
+	return nil
+}
+
+// publication is what an operator says of a package to be published.
+type publication struct {
+	file, name, version string
+	description, vendor string
+	signature, keyFile  string
+	replace             bool
+}
+
+func packageAdd(o *options) *cobra.Command {
+	var p publication
+	c := &cobra.Command{
+		Use:   "add FILE --name NAME --version VERSION",
+		Short: "Publish a package",
+		Long: `Publish a file as a version of a package. Publishing the same again is
+harmless; other bytes for a version that updates refer to are refused without
+--replace.`,
+		Example: `  updraft package add nginx_1.22.1-9_amd64.deb --name nginx --version 1.22.1-9
+  updraft package add app.deb --name app --version 2 --sign release.key`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			p.file = args[0]
+			return o.publish(c, p)
+		},
+	}
+	fs := c.Flags()
+	fs.StringVar(&p.name, "name", "", "package `name`")
+	fs.StringVar(&p.version, "version", "", "package `version`")
+	fs.StringVar(&p.description, "description", "", "`text` for people")
+	fs.StringVar(&p.vendor, "vendor", "", "who made it")
+	fs.StringVar(&p.signature, "signature", "", "a ready signature, in `base64`")
+	fs.StringVar(&p.keyFile, "sign", "", "sign with the private key in this `file`, see updraft key new")
+	fs.BoolVar(&p.replace, "replace", false, "replace other bytes that updates refer to")
+	c.MarkFlagsMutuallyExclusive("signature", "sign")
+	need(c, "name", "version")
+	return c
+}
+
+func (o *options) publish(c *cobra.Command, p publication) error {
+	id := ota.PackageID{Name: p.name, Version: p.version}
+	if err := id.Validate(); err != nil {
+		return usage.Errorf("%w", err)
+	}
+	api, err := o.connect()
+	if err != nil {
+		return err
+	}
+	file, length, err := openRegular(p.file)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	if p.keyFile != "" {
+		if p.signature, err = signFile(c, p.keyFile, id, file, length); err != nil {
+			return err
+		}
+	}
+	if err := p.send(c, api, file, length); err != nil {
+		return err
+	}
+	published, err := read[client.Package](api.GetPackage(c.Context(), p.name, p.version, nil))
+	if err != nil {
+		return err
+	}
+	return o.show(c, published, func(w io.Writer) { printPackage(w, published) })
+}
+
+func (p publication) send(c *cobra.Command, api *client.Client, file *os.File, length int64) error {
+	bar := progress(c.ErrOrStderr(), "uploading "+filepath.Base(p.file), length)
+	body, err := newUpload(p.file, io.TeeReader(file, bar), length)
+	if err != nil {
+		return err
+	}
+	params := &client.PutPackageParams{}
+	for _, set := range []struct {
+		to   **string
+		text *string
+	}{{&params.Description, &p.description}, {&params.Vendor, &p.vendor}, {&params.Signature, &p.signature}} {
+		if *set.text != "" {
+			*set.to = set.text
+		}
+	}
+	if p.replace {
+		params.Force = &p.replace
+	}
+	return done(api.PutPackageWithBody(c.Context(), p.name, p.version, params, body.contentType, body, body.announce))
+}

@@ -1,0 +1,83 @@
+package operator
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pelletier/go-toml/v2"
+)
+
+func TestTimesAreToldAsPeopleThinkOfThem(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	for want, d := range map[string]time.Duration{
+		"now": 0, "59 s ago": 59 * time.Second, "1 minute ago": 61 * time.Second, "59 minutes ago": 59*time.Minute + 59*time.Second,
+		"3 hours ago": 3*time.Hour + time.Minute, "1 day ago": 30 * time.Hour, "in 2 hours": -2 * time.Hour,
+	} {
+		if got := ago(now.Add(-d), now); got != want {
+			t.Errorf("%v: %q, want %q", d, got, want)
+		}
+	}
+	if got := ago(time.Time{}, now); got != "never" {
+		t.Errorf("the zero time: %q", got)
+	}
+}
+
+func TestSizes(t *testing.T) {
+	for want, n := range map[string]int64{"0 B": 0, "1023 B": 1023, "1.0 KiB": 1024, "1.5 MiB": 3 << 19, "2.0 GiB": 2 << 30, "2048.0 TiB": 2 << 50} {
+		if got := size(n); got != want {
+			t.Errorf("%d: %q, want %q", n, got, want)
+		}
+	}
+}
+
+func TestTablesShowNoControlCharacters(t *testing.T) {
+	var b strings.Builder
+	list(&b, "none", []string{"name", "x"}, [][]string{{"\x1b[31mred\nline", "1"}, {"plain", ""}})
+	want := "NAME          X\n [31mred line 1\nplain\n"
+	if got := b.String(); strings.ContainsAny(got, "\x1b\r") || strings.Count(got, "\n") != 3 || strings.Contains(got, " \n") {
+		t.Errorf("got\n%q\nlike\n%q", got, want)
+	}
+}
+
+func TestUntil(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	for s, want := range map[string]time.Time{
+		"": {}, "24h": now.Add(24 * time.Hour), "90m": now.Add(90 * time.Minute), "7d": now.Add(7 * 24 * time.Hour),
+		"2026-03-02T00:00:00+01:00": now.Add(11 * time.Hour),
+	} {
+		if got, err := parseUntil(s, now); err != nil || !got.Equal(want) {
+			t.Errorf("%q: %v, %v; want %v", s, got, err, want)
+		}
+	}
+	for _, s := range []string{"tomorrow", "24", "-1h", "0s", "d", "-1d", "1.5d", "99999999d", "2026-02-28T00:00:00Z", "2026-03-02"} {
+		if got, err := parseUntil(s, now); err == nil {
+			t.Errorf("%q was taken for %v", s, got)
+		}
+	}
+}
+
+func TestAnAgentsFileSaysWhatItIsGiven(t *testing.T) {
+	hard := "a \"quoted\" \\ back\nslash\x00 ü"
+	a := agentConfig{name: "n\n[core]", server: "https://h/" + hard, uuid: "u", vin: hard, clientID: "c", secret: hard}
+	var doc map[string]map[string]string
+	if err := toml.Unmarshal(a.toml(), &doc); err != nil {
+		t.Fatalf("%v\n%s", err, a.toml())
+	}
+	for key, want := range map[[2]string]string{
+		{"auth", "server"}: a.server, {"auth", "client_id"}: "c", {"auth", "client_secret"}: hard,
+		{"core", "server"}: a.server, {"device", "uuid"}: "u", {"device", "vin"}: hard,
+	} {
+		if doc[key[0]][key[1]] != want {
+			t.Errorf("%s.%s = %q, want %q", key[0], key[1], doc[key[0]][key[1]], want)
+		}
+	}
+	if doc["auth"]["credentials_file"] == "/tmp/sota_credentials.toml" {
+		t.Error("the credentials file is the one all devices of a machine share")
+	}
+
+	a.clientID, a.secret = "", ""
+	if strings.Contains(string(a.toml()), "[auth]") {
+		t.Errorf("an [auth] although no proof is asked for:\n%s", a.toml())
+	}
+}

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/spf13/pflag"
+
+	"github.com/updraft-ota/updraft/cmd/internal/server"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"updraft": main})
+}
+
+// TestStories runs the scripts of testdata, each with servers of its own:
+//
+//	server DIR [FLAG...]  runs a server on DIR and any free port until stop or
+//	                      the story's end; sets UPDRAFT_SERVER, and
+//	                      UPDRAFT_TOKEN if it has one
+//	stop                  shuts that server down
+//	exits CODE ARG...     runs updraft with that exit code expected
+func TestStories(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata",
+		RequireExplicitExec: true,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"server": startServer, "stop": stopServer, "exits": exits,
+		},
+		Setup: func(e *testscript.Env) error {
+			e.Values[serverKey{}] = new(running)
+			return nil
+		},
+	})
+}
+
+// running is a story's server.
+type running struct{ stop func() error }
+
+type serverKey struct{}
+
+func startServer(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: server DIR [FLAG...]")
+	}
+	dir := ts.MkAbs(args[0])
+	fs := pflag.NewFlagSet("server", pflag.ContinueOnError)
+	load := server.Flags(fs)
+	flags := append([]string{"--data", dir, "--http-port", "0", "--bind", "127.0.0.1"}, args[1:]...)
+	ts.Check(fs.Parse(flags))
+	config, err := load()
+	ts.Check(err)
+
+	ctx, cancel := context.WithCancel(context.Background())
+	ready, ended := make(chan server.Addresses, 1), make(chan error, 1)
+	go func() {
+		ended <- server.Run(ctx, config, server.Hooks{Log: os.Stderr, Ready: func(a server.Addresses) { ready <- a }})
+	}()
+	select {
+	case err := <-ended:
+		cancel()
+		ts.Fatalf("the server did not start: %v", err)
+	case a := <-ready:
+		ts.Setenv("UPDRAFT_SERVER", "http://"+a.HTTP)
+	}
+	if token, err := os.ReadFile(filepath.Join(dir, "admin.token")); err == nil {
+		ts.Setenv("UPDRAFT_TOKEN", strings.TrimSpace(string(token)))
+	}
+	r := ts.Value(serverKey{}).(*running)
+	r.stop = func() error {
+		cancel()
+		return <-ended
+	}
+	ts.Defer(func() {
+		if r.stop != nil {
+			ts.Check(r.stop())
+		}
+	})
+}
+
+func stopServer(ts *testscript.TestScript, _ bool, _ []string) {
+	r := ts.Value(serverKey{}).(*running)
+	ts.Check(r.stop())
+	r.stop = nil
+}
+
+func exits(ts *testscript.TestScript, _ bool, args []string) {
+	want := map[string]int{"0": 0, "1": 1, "2": 2}[args[0]]
+	err := ts.Exec("updraft", args[1:]...)
+	got := 0
+	if exit, ok := err.(*exec.ExitError); ok {
+		got = exit.ExitCode()
+	} else if err != nil {
+		ts.Fatalf("%v", err)
+	}
+	if got != want {
+		ts.Fatalf("updraft %s: exit code %d, want %d", strings.Join(args[1:], " "), got, want)
+	}
+}
+
+// TestSignalsEndTheServerInOrder runs the program itself.
+func TestSignalsEndTheServerInOrder(t *testing.T) {
+	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
+		t.Run(sig.String(), func(t *testing.T) {
+			dir := t.TempDir()
+			cmd := exec.CommandContext(t.Context(), "updraft", "server", "--data", dir, "--http-port", "0", "--auth", "none")
+			stderr, err := cmd.StderrPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			addresses := filepath.Join(dir, "addresses.json")
+			log := bufio.NewScanner(stderr)
+			for log.Scan() && !strings.Contains(log.Text(), "listening") {
+			}
+			if _, err := os.Stat(addresses); err != nil {
+				t.Errorf("it listens, but does not tell where: %v", err)
+			}
+			if err := cmd.Process.Signal(sig); err != nil {
+				t.Fatal(err)
+			}
+			for log.Scan() {
+			}
+			if err := cmd.Wait(); err != nil {
+				t.Errorf("exit: %v", err)
+			}
+			if _, err := os.Stat(addresses); err == nil {
+				t.Error("addresses.json outlives the server")
+			}
+		})
+	}
+}
