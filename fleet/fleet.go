@@ -1,0 +1,125 @@
+// Package fleet makes every decision of the server, a file per flow: devices,
+// packages, sending, the device's side of the conversation, upkeep.
+//
+// A decision is one transaction of the store and is told only once it is
+// written. Doors (HTTP and every later protocol) translate into the calls
+// here and decide nothing; they call with the namespace their caller proved,
+// and what belongs to another namespace does not exist for them.
+package fleet
+
+import (
+	"context"
+	"crypto/ed25519"
+	"encoding/json"
+	"log/slog"
+	"regexp"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/updraft-ota/updraft/ota"
+)
+
+// Options are the parts and settings of a Fleet. Store and Blobs are
+// required; the rest has defaults.
+type Options struct {
+	Store ota.Store
+	Blobs ota.Blobs
+
+	// TrustedKeys, if any, must have signed every uploaded artifact.
+	TrustedKeys []ed25519.PublicKey
+	// MaxUpload is the largest artifact accepted, in bytes (default 4 GiB).
+	MaxUpload int64
+	// PackageName and PackageVersion are stricter rules for managed names,
+	// such as the original's; nil adds no rule.
+	PackageName, PackageVersion *regexp.Regexp
+
+	// DeviceGone is called once a device has been removed or its credential
+	// replaced: whatever proves its identity ends now.
+	DeviceGone func(ota.DeviceID)
+
+	Log   *slog.Logger
+	Now   func() time.Time
+	NewID func() string // makes UUIDs
+}
+
+// Fleet answers for all devices of a server.
+type Fleet struct {
+	Options
+	bell bell
+	seen seen
+}
+
+// DefaultMaxUpload is the largest artifact accepted unless configured: 4 GiB.
+const DefaultMaxUpload = 4 << 30
+
+// New makes a fleet. Run its Upkeep beside it, and Close it at the end.
+func New(o Options) *Fleet {
+	if o.MaxUpload == 0 {
+		o.MaxUpload = DefaultMaxUpload
+	}
+	if o.DeviceGone == nil {
+		o.DeviceGone = func(ota.DeviceID) {}
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.NewID == nil {
+		o.NewID = func() string { return uuid.Must(uuid.NewV7()).String() }
+	}
+	f := &Fleet{Options: o}
+	f.bell.init()
+	return f
+}
+
+// Close writes what was held back. It does not close the store.
+func (f *Fleet) Close(ctx context.Context) error { return f.flushSeen(ctx) }
+
+// Ready reports whether the fleet can decide: the store answers.
+func (f *Fleet) Ready(ctx context.Context) error { return f.Store.Ping(ctx) }
+
+// write runs one decision and rings the bell once it is on disk.
+func (f *Fleet) write(ctx context.Context, decide func(tx ota.Tx) error) error {
+	if err := f.Store.Write(ctx, decide); err != nil {
+		return err
+	}
+	f.bell.ring()
+	return nil
+}
+
+// device reads a device as its namespace sees it.
+func device(tx ota.ReadTx, ns ota.Namespace, id ota.DeviceID) (ota.Device, error) {
+	d, err := tx.Device(id)
+	if err == nil && d.Namespace != ns {
+		return ota.Device{}, ota.MissingDevice(string(id))
+	}
+	return d, err
+}
+
+// tell appends an event about a device.
+func tell(tx ota.Tx, t ota.EventType, d ota.Device, u ota.UpdateID, data any) error {
+	e := ota.Event{Namespace: d.Namespace, Type: t, Device: d.ID, Update: u}
+	if data != nil {
+		b, err := json.Marshal(data)
+		if err != nil {
+			return err
+		}
+		e.Data = b
+	}
+	return tx.Append(e)
+}
+
+// putUpdate stores an update's transition and tells of it.
+func putUpdate(tx ota.Tx, u ota.Update) error {
+	if err := tx.PutUpdate(u); err != nil {
+		return err
+	}
+	data, err := json.Marshal(map[string]string{"status": string(u.Status), "package": u.Package.String(), "reason": u.Reason})
+	if err != nil {
+		return err
+	}
+	return tx.Append(ota.Event{Namespace: u.Namespace, Type: ota.UpdateChanged, Device: u.Device, Update: u.ID, Data: data})
+}
