@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -174,16 +175,28 @@ func TestRangeBeyondTheEnd(t *testing.T) {
 	}
 }
 
-// fileTaker stands for a connection: it notes whether it is handed files.
+// fileTaker stands for a connection: it notes whether it is handed files, and
+// how long they may take.
 type fileTaker struct {
 	*httptest.ResponseRecorder
-	files int
+	files    int
+	deadline time.Time
+	late     int // files handed over without a deadline
+}
+
+func (w *fileTaker) SetWriteDeadline(t time.Time) error {
+	w.deadline = t
+	return nil
 }
 
 func (w *fileTaker) ReadFrom(r io.Reader) (int64, error) {
 	if lr, ok := r.(*io.LimitedReader); ok {
 		if _, ok := lr.R.(*os.File); ok {
 			w.files++
+			if w.deadline.Before(time.Now().Add(time.Minute)) {
+				w.late++
+			}
+			w.deadline = time.Now() // the next one needs its own
 		}
 	}
 	return io.Copy(w.ResponseRecorder, r)
@@ -205,8 +218,8 @@ func TestTheKernelMayCopyTheFile(t *testing.T) {
 	if w.Body.String() != want {
 		t.Errorf("%d bytes arrived", w.Body.Len())
 	}
-	if w.files != 4 {
-		t.Errorf("the connection was handed a file %d times, want once for each 512 KiB", w.files)
+	if w.files != 4 || w.late != 0 || !w.deadline.IsZero() {
+		t.Errorf("the connection was handed a file %d times, want once for each 512 KiB; %d without deadline; at the end it is %v", w.files, w.late, w.deadline)
 	}
 }
 

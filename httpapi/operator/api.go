@@ -10,8 +10,10 @@ package operator
 //go:generate go tool -modfile=../../tools/go.mod oapi-codegen -config client/config.yaml openapi.json
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -25,6 +27,9 @@ import (
 )
 
 const prefix = "/api/v1"
+
+// maxJSON bounds what an operator may say in JSON, in bytes.
+const maxJSON = 1 << 20
 
 // New serves the operators' API at its full paths below /api/v1/, with its
 // own description at /api/v1/openapi.json, which everyone may read. It also
@@ -87,9 +92,16 @@ func build(mux *http.ServeMux, f *fleet.Fleet, who httpapi.Who, log *slog.Logger
 const aboutItself = "device"
 
 // admit lets only operators in, and devices where they ask about themselves.
+// JSON comes in here too, under the same limits as a device's.
 func (a *api) admit(ctx huma.Context, next func(huma.Context)) {
 	r, w := humago.Unwrap(ctx)
-	if err := a.may(r, ctx); err != nil {
+	err := a.may(r, ctx)
+	if op := ctx.Operation(); err == nil && op.RequestBody != nil && op.RequestBody.Content["application/json"] != nil {
+		var text []byte
+		text, err = httpapi.ReadBody(w, r, op.MaxBodyBytes-1) // huma takes less than its limit
+		r.Body = io.NopCloser(bytes.NewReader(text))
+	}
+	if err != nil {
 		httpapi.Refuse(w, r, a.log, err)
 		return
 	}
@@ -105,6 +117,9 @@ func (a *api) may(r *http.Request, ctx huma.Context) error {
 	if _, ok := ctx.Operation().Metadata[aboutItself]; !ok {
 		return id.MayOperate()
 	}
+	if id.Role == httpapi.Device { // a device is in one namespace, whatever it says
+		r.Header.Set("x-ats-namespace", string(id.Namespace))
+	}
 	device, err := ota.ParseDeviceID(ctx.Param("uuid"))
 	if err != nil {
 		return err
@@ -115,6 +130,10 @@ func (a *api) may(r *http.Request, ctx huma.Context) error {
 // handle registers an operation whose failures are told by the one table.
 func handle[I, O any](a *api, op huma.Operation, serve func(context.Context, *I) (*O, error)) {
 	op.Path = prefix + op.Path
+	op.BodyReadTimeout = -1 // see admit
+	if op.MaxBodyBytes == 0 {
+		op.MaxBodyBytes = maxJSON
+	}
 	huma.Register(a.huma, op, func(ctx context.Context, in *I) (*O, error) {
 		out, err := serve(ctx, in)
 		if err == nil {

@@ -36,6 +36,7 @@ func TestBadInputIsRefused(t *testing.T) {
 		{"POST", "/api/v1/devices", `{"deviceName":"x","colour":"red"}`, 400, "invalid_entity"},
 		{"POST", "/api/v1/devices", `{"deviceName":"a\u0007"}`, 400, "invalid_entity"},
 		{"POST", "/api/v1/devices", `{"deviceName":"` + long + `"}`, 400, "invalid_entity"},
+		{"POST", "/api/v1/devices", "{\"deviceName\":\"\xff\"}", 400, "invalid_entity"},
 		{"POST", "/api/v1/devices", strings.Repeat("[", 100_000), 400, "invalid_entity"},
 		{"POST", "/api/v1/devices", `"` + strings.Repeat("x", 2<<20) + `"`, 413, "too_large"},
 		{"POST", "/api/v1/devices", `{"deviceName":"car"}`, 409, "conflicting_device"},

@@ -142,7 +142,7 @@ func TestEverythingDocumentedIsServed(t *testing.T) {
 	if got := w.ask("GET", "/api/v1/devices/"+car+"/system_info", "", 200); got.text != `{ "cpu": [1.0] }` {
 		t.Errorf("system info %s", got.text)
 	}
-	w.ask("PUT", "/api/v1/devices/"+car+"/system_info", `[]`, 200)
+	w.ask("PUT", "/api/v1/devices/"+car+"/system_info", `"`+strings.Repeat("x", 1<<20-2)+`"`, 200)
 	if got := into[[]operator.Update](t, w.ask("GET", "/api/v1/updates?status=Failed,Expired&device="+car, "", 200)); len(got) != 1 || got[0].EndedAt == nil {
 		t.Errorf("updates %+v", got)
 	}
@@ -225,6 +225,19 @@ func TestNamespacesDoNotMeet(t *testing.T) {
 			t.Errorf("%s: %s", path, got.text)
 		}
 	}
+}
+
+func TestADeviceOfAnotherNamespaceSeesItself(t *testing.T) {
+	w := start(t)
+	car := into[string](t, w.ask("POST", "/api/v1/devices", `{"deviceName":"car"}`, 201, "x-ats-namespace", "acme"))
+	cred := into[operator.Credentials](t, w.ask("POST", "/api/v1/devices/"+car+"/credentials", "", 201, "x-ats-namespace", "acme"))
+	tok := into[operator.Token](t, w.ask("POST", "/token", "grant_type=client_credentials&client_id="+cred.ClientID+"&client_secret="+cred.ClientSecret, 200,
+		"Content-Type", "application/x-www-form-urlencoded", "Authorization", ""))
+	w.auth = "Bearer " + tok.AccessToken
+	if got := into[operator.Device](t, w.ask("GET", "/api/v1/mydevice/"+car, "", 200)); got.Namespace != "acme" {
+		t.Errorf("%+v", got)
+	}
+	w.ask("GET", "/api/v1/mydevice/"+car+"/updates", "", 200)
 }
 
 func TestLists(t *testing.T) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -24,18 +23,11 @@ type describe struct {
 	RawBody []byte `contentType:"application/json"`
 }
 
-func (d describe) doc() (json.RawMessage, error) {
-	if !utf8.Valid(d.RawBody) {
-		return nil, ota.Invalid("the body is not valid UTF-8")
-	}
-	return httpapi.ParseSystemInfo(d.RawBody)
-}
-
 func (a *api) systemInfo() {
 	op := func(id, method string, status int) huma.Operation {
 		op := huma.Operation{
 			OperationID: id, Method: method, Path: "/devices/{uuid}/system_info", Tags: []string{"devices"},
-			DefaultStatus: status, MaxBodyBytes: fleet.MaxSystemInfo, SkipValidateBody: true,
+			DefaultStatus: status, MaxBodyBytes: fleet.MaxSystemInfo + 1, SkipValidateBody: true,
 		}
 		anything := map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{Description: "any JSON"}}}
 		if method == http.MethodGet {
@@ -69,7 +61,7 @@ func (a *api) addSystemInfo(ctx context.Context, in *describe) (*unit, error) {
 }
 
 func (a *api) setSystemInfo(ctx context.Context, in *describe) (*unit, error) {
-	doc, err := in.doc()
+	doc, err := httpapi.ParseSystemInfo(in.RawBody)
 	if err != nil {
 		return nil, err
 	}
