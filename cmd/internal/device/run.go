@@ -1,0 +1,93 @@
+package device
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/updraft-ota/updraft/agent"
+	"github.com/updraft-ota/updraft/agent/gateway"
+	"github.com/updraft-ota/updraft/agent/pacman"
+	"github.com/updraft-ota/updraft/httpapi"
+	"github.com/updraft-ota/updraft/ota"
+)
+
+// run puts the client together and runs it until ctx ends or someone says
+// Shutdown, which is nil.
+func run(ctx context.Context, cfg agent.Config, hooks Hooks, log *slog.Logger) error {
+	installer, err := pacman.New(cfg.Device.PackageManager, pacman.Options{Root: cfg.Device.PackageRoot, Log: log})
+	if err != nil {
+		return err
+	}
+	link, err := httpapi.NewClient(transport(cfg))
+	if err != nil {
+		return err
+	}
+	state, err := agent.OpenState(cfg.StatePath(), cfg.Identity(), agent.StateOptions{Log: log, Fault: hooks.Fault})
+	if err != nil {
+		return err
+	}
+	defer state.Close()
+	if err := cfg.KeepCredentials(); err != nil {
+		return err
+	}
+	opts := agent.Options{Config: cfg, Uplink: link, Installer: installer, State: state, Log: log}
+	if cfg.Auth != nil {
+		opts.Auth = link
+	}
+	client, err := agent.New(opts)
+	if err != nil {
+		return err
+	}
+	return serve(ctx, cfg, client, hooks, log)
+}
+
+// transport is the conversation as the configuration wants it.
+func transport(cfg agent.Config) httpapi.Config {
+	t := httpapi.Config{
+		Server: cfg.Core.Server, Device: ota.DeviceID(cfg.Device.UUID),
+		CAFile: cfg.Device.CertificatesPath, Poll: cfg.Core.Interval(),
+	}
+	if cfg.Auth != nil {
+		t.Auth = cfg.Auth.Server
+	}
+	return t
+}
+
+// serve runs the client and its gateways. What ends first ends all, but for
+// the console: the end of its input is the end of the console only.
+func serve(ctx context.Context, cfg agent.Config, client *agent.Agent, hooks Hooks, log *slog.Logger) error {
+	all, ctx := errgroup.WithContext(ctx)
+	if cfg.Gateway.HTTP {
+		door, err := gateway.NewHTTP(client, cfg.Network.HTTPServer, log)
+		if err != nil {
+			return err
+		}
+		log.Info("HTTP gateway listens", "address", door.Addr())
+		all.Go(func() error { return door.Serve(ctx) })
+	}
+	if cfg.Gateway.Console {
+		console := gateway.NewConsole(client, hooks.In, hooks.Out, log)
+		all.Go(func() error { return console.Serve(ctx) })
+	}
+	all.Go(func() error { return watch(ctx, client, log) })
+	all.Go(func() error {
+		if err := client.Run(ctx); err != nil {
+			return err
+		}
+		return errShutdown
+	})
+	log.Info("client runs", "device", cfg.Device.UUID, "server", cfg.Core.Server, "package_manager", cfg.Device.PackageManager)
+	if err := all.Wait(); err != nil && !errors.Is(err, errShutdown) {
+		return err
+	}
+	log.Info("client has ended")
+	return nil
+}
+
+// errShutdown ends the gateways once the client has ended.
+var errShutdown = errors.New("shutdown")
+
+var _ gateway.Client = (*agent.Agent)(nil)
