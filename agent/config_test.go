@@ -1,0 +1,425 @@
+package agent
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/pelletier/go-toml/v2"
+)
+
+var ignoreOrigin = cmpopts.IgnoreUnexported(Config{})
+
+const genivi = `
+[auth]
+server = "https://auth.example.com/prefix"
+client_id = "id"
+client_secret = "s3cret"
+credentials_file = "/etc/c.toml"
+
+[core]
+server = "https://core.example.com"
+polling = false
+polling_sec = 60
+
+[dbus]
+name = "a.b"
+path = "/a/b"
+interface = "a.b"
+software_manager = "c.d"
+software_manager_path = "/c/d"
+timeout = 30
+
+[device]
+uuid = "u"
+vin = "v"
+packages_dir = "/var/p"
+package_manager = "deb"
+package_root = "/r"
+certificates_path = "/etc/certs"
+system_info = ""
+auto_download = false
+state_dir = "/var/s"
+trusted_keys = ["/k1", "/k2"]
+
+[gateway]
+console = true
+dbus = true
+http = true
+rvi = true
+socket = true
+websocket = true
+
+[network]
+http_server = "[::1]:1"
+rvi_edge_server = "127.0.0.1:2"
+socket_commands_path = "/c.socket"
+socket_events_path = "/e.socket"
+websocket_server = "localhost:3"
+
+[rvi]
+client = "http://rvi:8901"
+storage_dir = "/var/rvi"
+timeout = 20
+`
+
+func TestEveryKeyOfTheFile(t *testing.T) {
+	c, warnings, err := ParseConfig("sota.toml", []byte(genivi))
+	if err != nil || len(warnings) > 0 {
+		t.Fatal(warnings, err)
+	}
+	want := Config{
+		Auth:    &AuthConfig{"https://auth.example.com/prefix", "id", "s3cret", "/etc/c.toml"},
+		Core:    CoreConfig{"https://core.example.com", false, 60},
+		DBus:    &DBusConfig{"a.b", "/a/b", "a.b", "c.d", "/c/d", 30},
+		Device:  DeviceConfig{"u", "v", "/var/p", "deb", "/r", "/etc/certs", "", false, "/var/s", Paths{"/k1", "/k2"}},
+		Gateway: GatewayConfig{true, true, true, true, true, true},
+		Network: NetworkConfig{"[::1]:1", "127.0.0.1:2", "/c.socket", "/e.socket", "localhost:3"},
+		RVI:     &RVIConfig{"http://rvi:8901", "/var/rvi", 20},
+	}
+	if diff := cmp.Diff(want, c, ignoreOrigin); diff != "" {
+		t.Error(diff)
+	}
+	for _, k := range Keys {
+		if !strings.Contains(genivi, "\n"+k.Name+" = ") {
+			t.Errorf("%s is not in the example", k)
+		}
+	}
+}
+
+func TestEmptyFileIsAllDefaults(t *testing.T) {
+	c, warnings, err := ParseConfig("sota.toml", nil)
+	if err != nil || len(warnings) > 0 {
+		t.Fatal(warnings, err)
+	}
+	if diff := cmp.Diff(NewConfig(), c, ignoreOrigin); diff != "" {
+		t.Error(diff)
+	}
+	if c.StatePath() != "/tmp/.updraft-agent" || c.Core.Interval() != 10*time.Second {
+		t.Errorf("%s, %s", c.StatePath(), c.Core.Interval())
+	}
+}
+
+func TestSectionsExistByBeingThere(t *testing.T) {
+	c, _, err := ParseConfig("sota.toml", []byte("[auth]\n[dbus]\n[rvi]\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]any{newAuth(), newDBus(), newRVI()}, []any{c.Auth, c.DBus, c.RVI}); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestWrongFilesAreOneLine(t *testing.T) {
+	for text, want := range map[string]string{
+		"[core]\n\npolling = \"yes\"":                         `sota.toml:3: core.polling: expected true or false, not the text "yes"`,
+		"[core]\npolling_sec = -1":                            `sota.toml:2: core.polling_sec: expected a whole number from 0 to 4294967295, not -1`,
+		"[core]\npolling_sec = 1.5":                           `sota.toml:2: core.polling_sec: expected a whole number from 0 to 4294967295, not 1.5`,
+		"[core]\nserver = \"core:8080\"":                      `sota.toml:2: core.server: expected a URL such as http://host:8080, not "core:8080"`,
+		"[core]\nserver = 7":                                  `sota.toml:2: core.server: expected a text, not 7`,
+		"[core]\nserver = \"http://u:p@host\"":                `sota.toml:2: core.server: a URL must not hold a user name or password`,
+		"core.polling_sec = \"x\"":                            `sota.toml:1: core.polling_sec: expected a whole number from 0 to 4294967295, not the text "x"`,
+		"a = 1\ncore = { polling = 1 }":                       `sota.toml:2: core.polling: expected true or false, not 1`,
+		"core = 7":                                            `sota.toml:1: core: expected a table, not 7`,
+		"[[core]]":                                            `sota.toml:1: core: expected a table, not this list`,
+		"[network]\nhttp_server = \"localhost:80\"":           `sota.toml:2: network.http_server: expected a numeric address and a port, such as 127.0.0.1:8888, not "localhost:80"`,
+		"[network]\nwebsocket_server = \"x:http\"":            `sota.toml:2: network.websocket_server: expected a host and a port, such as 127.0.0.1:3012, not "x:http"`,
+		"[device]\ntrusted_keys = [1]":                        `sota.toml:2: device.trusted_keys: expected a path or a list of paths, not this list`,
+		"[device]\nuuid = \"\"":                               `sota.toml:2: device.uuid: it is empty`,
+		"[device]\nvin = 1979-05-27":                          `sota.toml:2: device.vin: expected a text, not a date or time`,
+		"[device]\nvin = {a = 1}":                             `sota.toml:2: device.vin: expected a text, not a table`,
+		"[device]\npolling_interval = true":                   `sota.toml:2: device.polling_interval: expected a whole number from 0 to 4294967295, not true`,
+		"[core]\npolling_sec=1\n[device]\npolling_interval=1": `sota.toml:4: device.polling_interval: core.polling_sec and device.polling_interval both set: remove the latter`,
+		"[dbus]\ntimeout = 99999999999":                       `sota.toml:2: dbus.timeout: expected a whole number from 0 to 2147483647, not 99999999999`,
+	} {
+		_, _, err := ParseConfig("sota.toml", []byte(text))
+		if err == nil || err.Error() != want {
+			t.Errorf("%q:\n got %v\nwant %s", text, err, want)
+		}
+	}
+	_, _, err := ParseConfig("sota.toml", []byte("[core]\nserver ="))
+	if err == nil || !strings.HasPrefix(err.Error(), "sota.toml:2: ") || strings.Contains(err.Error(), "\n") {
+		t.Errorf("syntax: %v", err)
+	}
+}
+
+func TestFirstMistakeIsTheOneTold(t *testing.T) {
+	_, _, err := ParseConfig("f", []byte("[network]\nhttp_server = 1\n[core]\nserver = 1\npolling = 1"))
+	if err == nil || !strings.HasPrefix(err.Error(), "f:2:") {
+		t.Error(err)
+	}
+}
+
+func TestUnknownKeysAreWarnings(t *testing.T) {
+	c, warnings, err := ParseConfig("f", []byte("old = 1\n[core]\nserver = \"http://h\"\nspeed = 3\n[stats.more]\nx = 1"))
+	want := []string{"f:1: old: unknown, ignored", "f:4: core.speed: unknown, ignored", "f:5: stats: unknown, ignored"}
+	if diff := cmp.Diff(want, warnings); diff != "" || err != nil || c.Core.Server != "http://h" {
+		t.Errorf("%v, %v: %s", c.Core, err, diff)
+	}
+}
+
+func TestOldPollingKey(t *testing.T) {
+	for text, want := range map[string]time.Duration{
+		"":                               10 * time.Second,
+		"[core]\npolling_sec = 0":        0,
+		"[core]\npolling = false":        0,
+		"[device]\npolling_interval = 7": 7 * time.Second,
+		"[device]\npolling_interval = 0": 0,
+		"[device]\npolling_interval = 7\n[core]\npolling = false": 7 * time.Second,
+	} {
+		c, _, err := ParseConfig("f", []byte(text))
+		if err != nil || c.Core.Interval() != want {
+			t.Errorf("%q: %s, %v", text, c.Core.Interval(), err)
+		}
+	}
+}
+
+func TestValidate(t *testing.T) {
+	certs := filepath.Join(t.TempDir(), "certs")
+	empty := filepath.Join(t.TempDir(), "empty")
+	for _, f := range []struct{ path, text string }{{certs, "x"}, {empty, ""}} {
+		if err := os.WriteFile(f.path, []byte(f.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for text, want := range map[string]string{
+		"":                                       "",
+		"[gateway]\nhttp=true\nconsole=true":     "",
+		"[gateway]\ndbus=true":                   "gateway.dbus: a [dbus] section is needed",
+		"[gateway]\ndbus=true\n[dbus]":           "gateway.dbus: not available in this version",
+		"[gateway]\nrvi=true\n[dbus]":            "gateway.rvi: a [dbus] and an [rvi] section are needed",
+		"[gateway]\nrvi=true\n[dbus]\n[rvi]":     "gateway.rvi: not available in this version",
+		"[gateway]\nsocket=true":                 "gateway.socket: not available in this version",
+		"[gateway]\nwebsocket=true":              "gateway.websocket: not available in this version",
+		"[device]\npackage_manager='DEB'":        "",
+		"[device]\npackage_manager='File:/X'":    "",
+		"[device]\npackage_manager='file:'":      "device.package_manager: expected off, deb or file:PATH",
+		"[device]\npackage_manager='rpm'":        `device.package_manager: "rpm" is not available in this version`,
+		"[device]\npackage_manager='otb:/r'":     `device.package_manager: "otb:/r" is not available in this version`,
+		"[device]\npackage_manager='apt'":        "device.package_manager: expected off, deb or file:PATH",
+		"[device]\ncertificates_path='/nowhere'": "",
+		"[core]\nserver='https://h'\n[device]\ncertificates_path='/nowhere'":      "device.certificates_path: an https URL is configured",
+		"[core]\nserver='HTTPS://h'\n[device]\ncertificates_path='" + empty + "'": "is empty",
+		"[auth]\nserver='https://h'\n[device]\ncertificates_path='/nowhere'":      "device.certificates_path: an https URL is configured",
+		"[core]\nserver='https://h'\n[device]\ncertificates_path='" + certs + "'": "",
+	} {
+		c, _, err := ParseConfig("f", []byte(text))
+		if err != nil {
+			t.Fatal(text, err)
+		}
+		err = c.Validate()
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", text, err, want)
+		}
+	}
+}
+
+func TestFlagsOverrideTheFile(t *testing.T) {
+	flags := map[string]string{}
+	for _, k := range Keys {
+		var c Config
+		c.section(k.Section)
+		switch k.at(&c).(type) {
+		case *bool:
+			flags[k.Flag()] = "true"
+		case *uint32, *int64:
+			flags[k.Flag()] = "7"
+		default:
+			flags[k.Flag()] = "http://new"
+		}
+	}
+	for _, addr := range []string{"network-http-server", "network-rvi-edge-server", "network-websocket-server"} {
+		flags[addr] = "127.0.0.1:7"
+	}
+	flags["auth-credentials-file"] = filepath.Join(t.TempDir(), "none")
+	c := NewConfig()
+	if err := c.Apply(flags); err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range Keys {
+		got := fmt.Sprint(deref(k.at(&c)))
+		if got != flags[k.Flag()] && got != "["+flags[k.Flag()]+"]" {
+			t.Errorf("--%s: %s", k.Flag(), got)
+		}
+	}
+	if c.Auth == nil || c.DBus == nil || c.RVI == nil {
+		t.Error("a flag did not make its section")
+	}
+}
+
+func deref(p any) any {
+	switch p := p.(type) {
+	case *string:
+		return *p
+	case *bool:
+		return *p
+	case *uint32:
+		return *p
+	case *int64:
+		return *p
+	case *Paths:
+		return []string(*p)
+	}
+	return nil
+}
+
+func TestWrongFlags(t *testing.T) {
+	for flag, text := range map[string]string{
+		"core-polling": "1", "core-polling-sec": "ten", "core-server": "ftp://x", "dbus-timeout": "-1",
+		"network-http-server": "x", "device-uuid": "", "no-such-flag": "x",
+	} {
+		c := NewConfig()
+		if err := c.Apply(map[string]string{flag: text}); err == nil || !strings.Contains(err.Error(), "--"+flag+":") {
+			t.Errorf("--%s=%s: %v", flag, text, err)
+		}
+	}
+	c := NewConfig()
+	if err := c.Apply(map[string]string{"device-system-info": "", "device-trusted-keys": ""}); err != nil || c.Device.SystemInfo != "" {
+		t.Errorf("%v", err)
+	}
+}
+
+// The flags of client.md 7.4, and those of our own keys.
+func TestFlagNames(t *testing.T) {
+	var names []string
+	for _, k := range Keys {
+		names = append(names, k.Flag())
+		if k.Help == "" || k.Arg == "" {
+			t.Errorf("%s has no help", k)
+		}
+	}
+	want := strings.Fields(`auth-server auth-client-id auth-client-secret auth-credentials-file
+		core-server core-polling core-polling-sec
+		dbus-name dbus-path dbus-interface dbus-software-manager dbus-software-manager-path dbus-timeout
+		device-uuid device-vin device-packages-dir device-package-manager device-certificates-path device-system-info
+		gateway-console gateway-dbus gateway-http gateway-rvi gateway-socket gateway-websocket
+		network-http-server network-rvi-edge-server network-socket-commands-path network-socket-events-path network-websocket-server
+		rvi-client rvi-storage-dir rvi-timeout
+		device-state-dir device-package-root device-trusted-keys device-auto-download`)
+	slices.Sort(names)
+	slices.Sort(want)
+	if diff := cmp.Diff(want, names); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestPrintCanBeReadBack(t *testing.T) {
+	c, _, err := ParseConfig("f", []byte(genivi))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := c.Print(&out); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(out.String(), "s3cret") {
+		t.Error("the secret is shown")
+	}
+	again, warnings, err := ParseConfig("printed", out.Bytes())
+	if err != nil || len(warnings) > 0 {
+		t.Fatal(warnings, err)
+	}
+	again.Auth.ClientSecret = c.Auth.ClientSecret
+	if diff := cmp.Diff(c, again, ignoreOrigin); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// credentials writes a credentials file and a configuration that names it.
+func credentials(t *testing.T, text string) (Config, string) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "deep", "credentials.toml")
+	if text != "" {
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c, _, err := ParseConfig("f", fmt.Appendf(nil, "[auth]\nclient_id='main'\nclient_secret='x'\ncredentials_file=%q", path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c, path
+}
+
+func TestCredentialsFileWinsOverTheMainFileAndFlagsOverBoth(t *testing.T) {
+	c, _ := credentials(t, "[auth]\nclient_id='kept'\nclient_secret='k'")
+	if err := c.Apply(map[string]string{"auth-client-secret": "flag"}); err != nil {
+		t.Fatal(err)
+	}
+	if c.Auth.ClientID != "kept" || c.Auth.ClientSecret != "flag" {
+		t.Errorf("%+v", c.Auth)
+	}
+}
+
+func TestCredentialsAreKept(t *testing.T) {
+	c, path := credentials(t, "")
+	if err := c.Apply(map[string]string{"auth-client-secret": "flag"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Dir(path)); err == nil {
+		t.Error("reading made a directory")
+	}
+	if err := c.KeepCredentials(); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(path)
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Fatalf("%v, %v", info, err)
+	}
+	var kept credentialsFile
+	data, _ := os.ReadFile(path)
+	if err := toml.Unmarshal(data, &kept); err != nil || *kept.Auth.ClientID != "main" || *kept.Auth.ClientSecret != "x" {
+		t.Errorf("%s, %v", data, err)
+	}
+}
+
+func TestCredentialsFilesThatAreNone(t *testing.T) {
+	for _, text := range []string{"[auth", "[core]", "[auth]\nclient_id='a'", "[auth]\nclient_id=1\nclient_secret='x'"} {
+		c, path := credentials(t, text)
+		if err := c.Apply(nil); err == nil || !strings.Contains(err.Error(), "auth.credentials_file: "+path) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+	c, _ := credentials(t, "")
+	c.fromFile.ClientSecret = ""
+	if err := c.KeepCredentials(); err == nil {
+		t.Error("half a pair was kept")
+	}
+}
+
+func FuzzParseConfig(f *testing.F) {
+	f.Add([]byte(genivi))
+	f.Add([]byte("[device]\npolling_interval = 3"))
+	f.Add([]byte("core = { polling_sec = 1, server = 'http://x' }\na.b.c = [1, {x=1}]"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c, warnings, err := ParseConfig("f", data)
+		if err != nil {
+			if strings.ContainsAny(err.Error(), "\n\r") || !strings.HasPrefix(err.Error(), "f:") {
+				t.Fatalf("not one line with file and line: %q", err)
+			}
+			return
+		}
+		for _, w := range warnings {
+			if strings.Contains(w, "f:0:") || strings.Contains(w, "\n") {
+				t.Fatalf("a warning without its line: %q", w)
+			}
+		}
+		var out bytes.Buffer
+		if err := c.Print(&out); err != nil {
+			t.Fatal(err)
+		}
+		if _, warnings, err := ParseConfig("again", out.Bytes()); err != nil || len(warnings) > 0 {
+			t.Fatalf("what was printed is wrong: %v %v\n%s", warnings, err, &out)
+		}
+	})
+}
