@@ -19,8 +19,8 @@
 // # Where things are
 //
 //	migrations/     the schema, run at every start (goose)
-//	queries/        the statements, checked against the schema by sqlc
-//	internal/query  what sqlc made of them; see go:generate below
+//	queries/        the statements, checked against the schema by sqlc v1.31.1
+//	internal/query  what sqlc made of them, by go generate
 //	filter.go       the only SQL put together at run time: filters of lists
 //	storetest/      what any ota.Store must do, as tests
 //

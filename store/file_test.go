@@ -83,20 +83,25 @@ func TestEverythingIsThereAgainAfterReopening(t *testing.T) {
 }
 
 func TestNobodyElseMayReadTheFiles(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "db")
-	if err := os.WriteFile(path, nil, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	s := open(t, store.Options{Path: path})
-	put(t, s, "d")
-	for _, name := range []string{path, path + "-wal", path + "-shm"} {
-		info, err := os.Stat(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if info.Mode().Perm() != 0o600 {
-			t.Errorf("%s has mode %v", name, info.Mode())
-		}
+	for name, there := range map[string]bool{"new": false, "there already": true} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "db")
+			if there {
+				if err := os.WriteFile(path, nil, 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			put(t, open(t, store.Options{Path: path}), "d")
+			for _, name := range []string{path, path + "-wal", path + "-shm"} {
+				info, err := os.Stat(name)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if info.Mode().Perm() != 0o600 {
+					t.Errorf("%s has mode %v", name, info.Mode())
+				}
+			}
+		})
 	}
 }
 

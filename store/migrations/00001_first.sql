@@ -105,10 +105,12 @@ CREATE TABLE device_update (
 CREATE UNIQUE INDEX device_update_active ON device_update (device_id, id) WHERE status IN ('Pending', 'InFlight');
 CREATE INDEX device_update_ended ON device_update (device_id, ended_at, id) WHERE ended_at <> 0;
 CREATE INDEX device_update_due ON device_update (until_at) WHERE status = 'Pending' AND until_at <> 0;
-CREATE INDEX device_update_id ON device_update (id);
-CREATE INDEX device_update_request ON device_update (request_id);
-CREATE INDEX device_update_package ON device_update (namespace, package, version);
-CREATE INDEX device_update_age ON device_update (namespace, created_at);
+-- For lists, oldest first: of all, of a device, of a package. The namespace is in
+-- all of them, as it is in every question: SQLite, which keeps no statistics,
+-- otherwise walks through the whole namespace.
+CREATE INDEX device_update_age ON device_update (namespace, created_at, device_id, id);
+CREATE INDEX device_update_device ON device_update (namespace, device_id, created_at, id);
+CREATE INDEX device_update_package ON device_update (namespace, package, version, created_at, device_id, id);
 
 CREATE TABLE result (
     device_id   TEXT   NOT NULL,
@@ -134,7 +136,7 @@ CREATE TABLE event (
     data      TEXT   NOT NULL
 );
 CREATE INDEX event_namespace ON event (namespace, seq);
-CREATE INDEX event_device ON event (device_id, seq) WHERE device_id <> '';
+CREATE INDEX event_device ON event (namespace, device_id, seq);
 
 -- The number of the newest event, in one row. A row, because a sequence has
 -- gaps after a rollback and a maximum comes back after a deletion.

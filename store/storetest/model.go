@@ -177,8 +177,8 @@ var model = []story{
 			m := memory{map[ota.DeviceID]ota.Device{}, map[ota.PackageID]ota.Package{}, map[ota.DeviceID]map[ota.UpdateID]ota.Update{}}
 			for range rapid.IntRange(1, 8).Draw(t, "transactions") {
 				m = m.transact(t, w, ns)
-				m.compare(t, w, ns)
 			}
+			m.compare(t, w, ns)
 		})
 	}},
 }

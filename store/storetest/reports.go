@@ -35,6 +35,9 @@ var reports = []story{
 			{Packages: []ota.Installed{pkg("b", "1"), pkg("a", "2"), pkg("b", "1"), pkg("a/b c", "1:2~3")},
 				Firmware: []ota.Firmware{{Module: "ecu", ID: "7", LastModified: 1 << 40}, {Module: "ecu", ID: "6", LastModified: -1}}},
 			{Packages: []ota.Installed{pkg("a", "2")}},
+			{Packages: []ota.Installed{pkg("ab", "c")}},
+			{Packages: []ota.Installed{pkg("a", "bc")}}, // the same letters
+			{Packages: []ota.Installed{pkg(`a" "b`, "c")}},
 			{Firmware: []ota.Firmware{{Module: "ecu", ID: "7"}}},
 			{},
 		} {

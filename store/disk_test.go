@@ -2,11 +2,27 @@ package store
 
 import (
 	"errors"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/updraft-ota/updraft/ota"
 )
+
+// What Write promised must survive a power cut, which no test can cause.
+func TestAFileIsWrittenDurably(t *testing.T) {
+	s, err := Open(t.Context(), Options{Path: filepath.Join(t.TempDir(), "db")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	for setting, want := range map[string]string{"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1"} {
+		var got string
+		if err := s.writer.db.QueryRow("PRAGMA " + setting).Scan(&got); err != nil || got != want {
+			t.Errorf("%s is %s, want %s: %v", setting, got, want, err)
+		}
+	}
+}
 
 // full is a store whose database may not grow.
 func full(t *testing.T) *Store {
