@@ -21,6 +21,10 @@ import (
 // it wants the bytes at all.
 const refusalPatience = 10 * time.Second
 
+// answerPatience is how long a server may take to answer what it got. Storing
+// a large package takes its time.
+const answerPatience = 5 * time.Minute
+
 // maxAnswer bounds an answer that is read whole, in bytes.
 const maxAnswer = 256 << 20
 
@@ -33,6 +37,7 @@ func (o *options) connect() (*client.Client, error) {
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.ExpectContinueTimeout = refusalPatience
+	transport.ResponseHeaderTimeout = answerPatience
 	return client.NewClient(strings.TrimSuffix(o.server, "/"),
 		client.WithHTTPClient(&http.Client{Transport: transport}),
 		client.WithRequestEditorFn(func(_ context.Context, r *http.Request) error {

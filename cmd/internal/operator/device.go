@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"regexp"
+	"strings"
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
@@ -195,7 +196,7 @@ func (o *options) addDevice(c *cobra.Command, device client.DeviceT, config stri
 	}
 	a, err := register(c.Context(), api, device)
 	if err == nil && config != "" {
-		file := agentConfig{name: device.DeviceName, server: api.Server, uuid: a.UUID}
+		file := agentConfig{name: device.DeviceName, server: strings.TrimSuffix(api.Server, "/"), uuid: a.UUID}
 		if proof {
 			file.clientID, file.secret = a.ClientID, a.ClientSecret
 		}

@@ -43,6 +43,17 @@ func Root(version string, others ...*cobra.Command) *cobra.Command {
 	commands := []*cobra.Command{deviceCommands(o), packageCommands(o), updateCommands(o), keyCommands(o), versionCommand(o, version)}
 	root := group("updraft", "Over-the-air updates for fleets", append(others, commands...)...)
 	root.Version = version
+	root.Long = `Updraft updates fleets of devices over the air. updraft server is the server,
+updraft demo shows all of it on this machine, and the other commands are for
+operators of a server.
+
+An https server is trusted if the system's certificates vouch for it;
+SSL_CERT_FILE names others.`
+	root.Example = `  updraft server --data /var/lib/updraft
+  export UPDRAFT_TOKEN=$(cat /var/lib/updraft/admin.token)
+  updraft device add --name lab-1 --agent-config sota.toml
+  updraft package add app.deb --name app --version 2
+  updraft update send --device lab-1 --package app=2`
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.CompletionOptions.HiddenDefaultCmd = true
 	// The flags stand before or after the commands they are for, and the

@@ -337,18 +337,71 @@ func TestDevicesAndOperatorsProveThemselves(t *testing.T) {
 		t.Fatal(err)
 	}
 	operator := strings.TrimSpace(string(text))
-	path := "/api/v1/mydevice/7a1f5c2e-0000-4000-8000-000000000001/updates"
-	l.expect("GET", path, "", "", 401, "not_authenticated")
-	l.expect("GET", path, "", "nonsense", 401, "invalid_token")
-	l.expect("GET", path, "", operator, 403, "forbidden")
-	resp, err := http.PostForm("http://"+l.HTTP+"/token", url.Values{"grant_type": {"client_credentials"}})
-	if err != nil {
+	mine, other := l.register(operator, "mine"), l.register(operator, "other")
+	updates := func(id string) string { return "/api/v1/mydevice/" + id + "/updates" }
+
+	l.expect("GET", updates(mine.id), "", "", 401, "not_authenticated")
+	l.expect("GET", updates(mine.id), "", "nonsense", 401, "invalid_token")
+	l.expect("GET", updates(mine.id), "", operator, 403, "forbidden")
+	l.expect("GET", updates(mine.id), "", other.token, 403, "forbidden")
+	l.expect("GET", updates(mine.id), "", mine.token, 200, "[]")
+
+	l.expect("GET", "/api/v1/devices", "", "", 401, "not_authenticated")
+	l.expect("GET", "/api/v1/devices", "", "nonsense", 401, "invalid_token")
+	l.expect("GET", "/api/v1/devices", "", mine.token, 403, "forbidden")
+	l.expect("GET", "/api/v1/devices", "", operator, 200, mine.id)
+	l.expect("GET", "/api/v1/openapi.json", "", "", 200, "openapi")
+
+	l.expect("DELETE", "/api/v1/devices/"+mine.id, "", operator, 200, "")
+	l.expect("GET", updates(mine.id), "", mine.token, 401, "invalid_token")
+
+	// A token outlives a restart, as its device does.
+	if err := l.end(); err != nil {
 		t.Fatal(err)
 	}
-	resp.Body.Close()
-	if resp.StatusCode != 401 || resp.Header.Get("WWW-Authenticate") == "" {
-		t.Errorf("POST /token without credentials: %d %v", resp.StatusCode, resp.Header)
+	l = start(t, c)
+	l.expect("GET", updates(other.id), "", other.token, 200, "[]")
+}
+
+// device is one that was registered and has a token.
+type device struct{ id, token string }
+
+func (l *life) register(operator, name string) (d device) {
+	l.t.Helper()
+	post := func(path, contentType, body string, into any) {
+		l.t.Helper()
+		req, err := http.NewRequest("POST", "http://"+l.HTTP+path, strings.NewReader(body))
+		if err != nil {
+			l.t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", contentType)
+		req.Header.Set("Authorization", "Bearer "+operator)
+		if path == "/token" {
+			req.Header.Del("Authorization")
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			l.t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		if err := json.NewDecoder(resp.Body).Decode(into); err != nil || resp.StatusCode/100 != 2 {
+			l.t.Fatalf("POST %s: %s, %v", path, resp.Status, err)
+		}
 	}
+	var cred struct {
+		ID     string `json:"client_id"`
+		Secret string `json:"client_secret"`
+	}
+	var answer struct {
+		Token string `json:"access_token"`
+	}
+	post("/api/v1/devices", "application/json", `{"deviceName":"`+name+`"}`, &d.id)
+	post("/api/v1/devices/"+d.id+"/credentials", "application/json", "", &cred)
+	post("/token", "application/x-www-form-urlencoded", url.Values{
+		"grant_type": {"client_credentials"}, "client_id": {cred.ID}, "client_secret": {cred.Secret},
+	}.Encode(), &answer)
+	d.token = answer.Token
+	return d
 }
 
 func TestRunningRequestsEndBeforeTheServerDoes(t *testing.T) {
