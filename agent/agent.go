@@ -58,13 +58,14 @@ type Agent struct {
 	beatAt atomic.Int64 // Unix nanoseconds, may lie ahead
 
 	// The interpreter's own.
-	now     job          // the command being interpreted
-	final   Event        // its latest event
-	failure error        // why it failed, if it did
-	token   bool         // a token is held (state A)
-	given   *Credentials // of an Authenticate command, for this run
-	greeted bool         // lists went out since the start
-	asked   map[ota.UpdateID]bool
+	now      job          // the command being interpreted
+	final    Event        // its latest event
+	failure  error        // why it failed, if it did
+	token    bool         // a token is held (state A)
+	rejected string       // command that a token did not serve, until one does
+	given    *Credentials // of an Authenticate command, for this run
+	greeted  bool         // lists went out since the start
+	asked    map[ota.UpdateID]bool
 
 	downloads downloads
 }
@@ -176,6 +177,7 @@ func (a *Agent) allow(d time.Duration) { a.beatAt.Store(time.Now().Add(d).UnixNa
 // it earlier.
 const (
 	callLimit    = 10 * time.Minute
+	readLimit    = 2 * time.Minute
 	installLimit = 24 * time.Hour
 )
 

@@ -37,7 +37,7 @@ func TestExpiredTokenIsRenewedWithoutFailingTheDownload(t *testing.T) {
 	story(t, func(w *world) {
 		w.withAuth("right")
 		w.server.add("u1", someBytes(300_000))
-		w.server.errs["read"] = []error{nil, errToken} // after the first chunk
+		w.server.failNext("read", nil, errToken) // after the first chunk
 		w.start()
 		w.pass(10 * time.Second)
 		w.expect("Authenticated", "UpdatesReceived u1", "DownloadingUpdate u1", "NotAuthenticated")
@@ -57,7 +57,7 @@ func TestExpiredTokenIsRenewedWithoutFailingTheDownload(t *testing.T) {
 
 func TestRejectedCredentialsAreTriedEverMoreSlowly(t *testing.T) {
 	story(t, func(w *world) {
-		w.server.poll = 0
+		w.server.set(func(s *server) { s.poll = 0 })
 		g := w.withAuth("wrong")
 		w.start()
 		w.expect("NotAuthenticated")
@@ -77,8 +77,8 @@ func TestTokensThatDoNotHoldAreNotAskedForInAHurry(t *testing.T) {
 	story(t, func(w *world) {
 		g := w.withAuth("right")
 		w.installer = &workshop{}
-		w.server.always["installed"] = errToken
-		w.server.always["pending"] = errToken
+		w.server.failAlways("installed", errToken)
+		w.server.failAlways("pending", errToken)
 		w.start()
 		w.pass(time.Hour)
 		if n := len(g.asked); n < 5 || n > 60 {
@@ -89,7 +89,7 @@ func TestTokensThatDoNotHoldAreNotAskedForInAHurry(t *testing.T) {
 
 func TestAuthServerThatIsDownIsTriedAgain(t *testing.T) {
 	story(t, func(w *world) {
-		w.server.poll = 0
+		w.server.set(func(s *server) { s.poll = 0 })
 		g := w.withAuth("right")
 		g.err = ota.Fail(ota.KindUnreachable, "unreachable", "no route")
 		w.start()
@@ -102,13 +102,13 @@ func TestAuthServerThatIsDownIsTriedAgain(t *testing.T) {
 
 func TestGivenCredentialsLastForTheRun(t *testing.T) {
 	story(t, func(w *world) {
-		w.server.poll = 0
+		w.server.set(func(s *server) { s.poll = 0 })
 		g := w.withAuth("old")
 		w.start()
 		w.do(Authenticate{&Credentials{"dev", "wrong too"}})
 		w.do(Authenticate{&Credentials{"dev", "right"}})
 		w.expect("NotAuthenticated", "NotAuthenticated", "Authenticated")
-		w.server.errs["pending"] = []error{errToken}
+		w.server.failNext("pending", errToken)
 		w.do(GetUpdateRequests{})
 		w.pass(10 * time.Second)
 		w.expect("NotAuthenticated", "Authenticated")
@@ -121,7 +121,7 @@ func TestGivenCredentialsLastForTheRun(t *testing.T) {
 // The rows of client.md 2.4, column U, with its recommendations.
 func TestWithoutATokenOnlyLocalCommandsRun(t *testing.T) {
 	story(t, func(w *world) {
-		w.server.poll = 0
+		w.server.set(func(s *server) { s.poll = 0 })
 		g := w.withAuth("wrong")
 		w.installer = &workshop{}
 		w.cfg.Device.SystemInfo = "/bin/false"
@@ -151,7 +151,7 @@ func TestWithoutATokenOnlyLocalCommandsRun(t *testing.T) {
 
 func TestForbiddenWithoutAuthSection(t *testing.T) {
 	story(t, func(w *world) {
-		w.server.errs["pending"] = []error{ota.Fail(ota.KindForbidden, "forbidden", "no")}
+		w.server.failNext("pending", ota.Fail(ota.KindForbidden, "forbidden", "no"))
 		w.start()
 		w.pass(12 * time.Second)
 		w.expect("AlreadyAuthenticated", "NotAuthenticated", "AlreadyAuthenticated")
@@ -165,7 +165,7 @@ func TestInstallBegunBeforeTheTokenWasLostGoesOn(t *testing.T) {
 		w.installer = shop
 		w.server.add("a", someBytes(10))
 		w.server.add("b", someBytes(10))
-		w.server.errs["fetch"] = []error{nil, errToken}
+		w.server.failNext("fetch", nil, errToken)
 		w.start()
 		w.pass(10 * time.Second)
 		if shop.runs != 1 {
@@ -176,6 +176,19 @@ func TestInstallBegunBeforeTheTokenWasLostGoesOn(t *testing.T) {
 		slices.Sort(codes)
 		if diff := cmp.Diff([]string{"a OK", "b OK"}, codes); diff != "" {
 			t.Error(diff)
+		}
+	})
+}
+
+func TestTokenThatLacksAScopeIsNotRenewedInAHurry(t *testing.T) {
+	story(t, func(w *world) {
+		g := w.withAuth("right")
+		w.cfg.Device.SystemInfo = script(t, "echo {}")
+		w.server.failAlways("info", ota.Fail(ota.KindForbidden, "forbidden", "not in scope"))
+		w.start()
+		w.pass(time.Hour)
+		if n := len(g.asked); n < 5 || n > 60 {
+			t.Errorf("%d tokens in an hour", n)
 		}
 	})
 }

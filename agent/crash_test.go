@@ -48,7 +48,7 @@ func crashAt(t *testing.T, point string, outcome ota.ResultCode) {
 		}
 		w.installer = shop
 		w.fault = die
-		w.server.hook = func(m string) { die("server: " + m) }
+		w.server.onCall(func(m string) { die("server: " + m) })
 		w.server.add("u1", someBytes(200_000))
 		w.start()
 		w.pass(time.Minute)

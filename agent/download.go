@@ -21,6 +21,8 @@ func (a *Agent) startDownload(ctx context.Context, id ota.UpdateID) {
 	case err != nil:
 		a.fail(ctx, httpError, err)
 		return
+	case e.Step.ended() && a.now.own:
+		return // done while this waited in the queue
 	case e.Step.ended():
 		a.emit(ctx, Error{httpError + ": " + over(e)})
 		return

@@ -22,7 +22,7 @@ func TestDownloadThroughABreakingConnection(t *testing.T) {
 	story(t, func(w *world) {
 		content := someBytes(3_000_000)
 		w.server.add("u1", content)
-		w.server.cut = 100_000
+		w.server.set(func(s *server) { s.cut = 100_000 })
 		w.start()
 		w.pass(time.Minute)
 		w.expect("AlreadyAuthenticated", "UpdatesReceived u1", "DownloadingUpdate u1", "DownloadComplete u1",
@@ -38,18 +38,18 @@ func TestDownloadGoesOnAfterARestart(t *testing.T) {
 	story(t, func(w *world) {
 		content := someBytes(1_000_000)
 		w.server.add("u1", content)
-		w.server.poll = 0
-		w.server.cut = 300_000
+		w.server.set(func(s *server) { s.poll = 0 })
+		w.server.set(func(s *server) { s.cut = 300_000 })
 		w.start()
-		w.server.hook = func(m string) {
+		w.server.onCall(func(m string) {
 			if m == "fetch" && w.server.count("fetch") == 3 {
 				runtime.Goexit()
 			}
-		}
+		})
 		go w.agent.Do(w.Context(), GetUpdateRequests{})
 		w.pass(time.Minute)
 		w.stop()
-		w.server.hook = func(string) {}
+		w.server.onCall(func(string) {})
 		w.start()
 		w.pass(time.Minute)
 		if !bytes.Equal(w.image("u1"), content) {
@@ -63,9 +63,9 @@ func TestDamagedPartFileIsFetchedAgainOnce(t *testing.T) {
 	story(t, func(w *world) {
 		content := someBytes(500_000)
 		w.server.add("u1", content)
-		w.server.errs["fetch"] = []error{nil, errAway, errAway, errAway, errAway, errAway, errAway, errAway, errAway, errAway, errAway}
-		w.server.cut = 200_000
-		w.server.poll = 0
+		w.server.failNext("fetch", nil, errAway, errAway, errAway, errAway, errAway, errAway, errAway, errAway, errAway, errAway)
+		w.server.set(func(s *server) { s.cut = 200_000 })
+		w.server.set(func(s *server) { s.poll = 0 })
 		w.start()
 		w.do(GetUpdateRequests{})
 		w.pass(3 * time.Minute)
@@ -90,7 +90,7 @@ func TestDamagedPartFileIsFetchedAgainOnce(t *testing.T) {
 func TestServerThatIsAwayFailsNoUpdate(t *testing.T) {
 	story(t, func(w *world) {
 		w.server.add("u1", someBytes(1000))
-		w.server.always["fetch"] = errAway
+		w.server.failAlways("fetch", errAway)
 		w.start()
 		w.pass(5 * time.Minute)
 		for _, e := range w.events() {
@@ -98,7 +98,7 @@ func TestServerThatIsAwayFailsNoUpdate(t *testing.T) {
 				t.Error(e)
 			}
 		}
-		w.server.always["fetch"] = nil
+		w.server.failAlways("fetch", nil)
 		w.pass(2 * time.Minute)
 		if w.step("u1") != Ready {
 			t.Errorf("step %s: %q", w.step("u1"), w.events())
@@ -123,7 +123,7 @@ func (w *world) failed(code ota.ResultCode) {
 func TestServerThatNeverGivesAByteFailsTheUpdate(t *testing.T) {
 	story(t, func(w *world) {
 		w.server.add("u1", someBytes(1000))
-		w.server.always["read"] = errCut
+		w.server.failAlways("read", errCut)
 		w.start()
 		w.pass(5 * time.Minute)
 		w.failed(ota.GeneralError)
@@ -150,7 +150,7 @@ func TestWrongBytesWithoutADigestOfTheTransport(t *testing.T) {
 		w.installer = &workshop{}
 		o := w.server.add("u1", someBytes(1000))
 		o.Artifacts[0].SHA256 = ota.Digest(strings.Repeat("ab", 32))
-		w.server.quiet = true
+		w.server.set(func(s *server) { s.quiet = true })
 		w.start()
 		w.pass(time.Minute)
 		w.failed(ota.ValidationFailed)
@@ -161,7 +161,7 @@ func TestServerThatTellsNothingIsBelieved(t *testing.T) {
 	story(t, func(w *world) {
 		content := someBytes(1000)
 		w.server.add("u1", content).Artifacts = nil
-		w.server.quiet = true
+		w.server.set(func(s *server) { s.quiet = true })
 		w.start()
 		w.pass(10 * time.Second)
 		if !bytes.Equal(w.image("u1"), content) {
@@ -172,7 +172,7 @@ func TestServerThatTellsNothingIsBelieved(t *testing.T) {
 
 func TestContentThatChangedAfterTheOffer(t *testing.T) {
 	story(t, func(w *world) {
-		w.server.poll = 0
+		w.server.set(func(s *server) { s.poll = 0 })
 		w.server.add("u1", someBytes(1000))
 		w.cfg.Device.AutoDownload = false
 		w.start()
@@ -214,7 +214,7 @@ func TestFullDisk(t *testing.T) {
 func TestBlockedQueueIsLeftAlone(t *testing.T) {
 	story(t, func(w *world) {
 		w.server.add("u1", someBytes(1000))
-		w.server.errs["fetch"] = []error{ota.Fail(ota.KindLocked, "device_blocked", "blocked since yesterday")}
+		w.server.failNext("fetch", ota.Fail(ota.KindLocked, "device_blocked", "blocked since yesterday"))
 		w.start()
 		w.pass(10 * time.Second)
 		w.expect("AlreadyAuthenticated", "UpdatesReceived u1", "DownloadingUpdate u1", "Error HTTP client error: blocked since yesterday")
@@ -253,7 +253,7 @@ func TestIDsThatAreNoFileName(t *testing.T) {
 func TestWithdrawnWhileItIsFetched(t *testing.T) {
 	story(t, func(w *world) {
 		w.server.add("u1", someBytes(1_000_000))
-		w.server.cut = 100_000
+		w.server.set(func(s *server) { s.cut = 100_000 })
 		w.start()
 		w.pass(10 * time.Second) // the first connection broke, the second waits
 		w.server.remove("u1")
@@ -369,7 +369,7 @@ func TestLostImageIsFetchedAgain(t *testing.T) {
 func TestAliveWhileDownloading(t *testing.T) {
 	story(t, func(w *world) {
 		w.server.add("u1", someBytes(1_000_000))
-		w.server.always["read"] = errCut
+		w.server.failAlways("read", errCut)
 		w.start()
 		for range 600 {
 			w.pass(time.Second)

@@ -119,7 +119,7 @@ func (a *Agent) fetchSome(ctx context.Context, e *Entry, p *part) error {
 	if e.Size >= 0 {
 		body = io.LimitReader(body, e.Size-p.size)
 	}
-	if err := p.fill(body, a.beat); err != nil {
+	if err := p.fill(body, func() { a.allow(readLimit) }); err != nil {
 		return err
 	}
 	switch {

@@ -12,6 +12,8 @@ import (
 func (a *Agent) startInstall(ctx context.Context, id ota.UpdateID) {
 	e, _ := a.state.entry(id)
 	switch {
+	case (e.Step.ended() || e.Step == Dropped) && a.now.own:
+		return // done, or taken back, while this waited in the queue
 	case a.installer == nil:
 		a.emit(ctx, Error{packageError + ": the package manager is off: an external installer installs"})
 		return

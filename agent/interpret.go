@@ -99,12 +99,19 @@ func (a *Agent) follow(cs []Command) {
 }
 
 // paceAfter makes delays short again after a success. That a token was given
-// proves little: only its use shows that it is good.
+// proves little, and so does its use for something else than what was turned
+// away: a token that lacks one scope must not be renewed every second.
 func (a *Agent) paceAfter(e Event) {
 	switch e.(type) {
-	case UpdatesReceived, NoUpdateRequests, UpdateReportSent, InstalledPackagesSent, InstalledSoftwareSent, SystemInfoSent:
+	case UpdatesReceived, NoUpdateRequests, UpdateReportSent, InstalledPackagesSent, InstalledSoftwareSent, SystemInfoSent, DownloadComplete:
+	default:
+		return
+	}
+	name := a.now.command.Name()
+	a.pace.worked(name)
+	if a.rejected == "" || a.rejected == name {
 		a.pace.worked(Authenticate{}.Name())
-		a.pace.worked(a.now.command.Name())
+		a.rejected = ""
 	}
 }
 
@@ -209,6 +216,7 @@ func (a *Agent) fail(ctx context.Context, category string, err error) {
 	switch kind := ota.KindOf(err); {
 	case ctx.Err() != nil:
 	case kind == ota.KindUnauthenticated || kind == ota.KindForbidden:
+		a.rejected = a.now.command.Name()
 		a.notAuthenticated(ctx)
 	default:
 		a.emit(ctx, Error{category + ": " + err.Error()})

@@ -67,14 +67,14 @@ func (p *part) rewind(size int64) error {
 	return err
 }
 
-// fill appends what r yields until EOF. It fails with a *failure if the disk
-// does, and with r's error.
+// fill appends what r yields until EOF, and calls beat before each read. It
+// fails with a *failure if the disk does, and with r's error.
 func (p *part) fill(r io.Reader, beat func()) error {
 	buf := make([]byte, 128<<10)
 	for {
+		beat()
 		n, err := r.Read(buf)
 		if n > 0 {
-			beat()
 			if err := p.append(buf[:n]); err != nil {
 				return localFailure(err)
 			}
@@ -126,7 +126,7 @@ func (p *part) close() error {
 // digestOf reads r to its end.
 func digestOf(ctx context.Context, r io.Reader, beat func()) (int64, ota.Digest, error) {
 	sum := sha256.New()
-	n, err := io.Copy(sum, beating{r, func() { beat() }})
+	n, err := io.Copy(sum, beating{r, beat})
 	if err == nil {
 		err = ctx.Err()
 	}

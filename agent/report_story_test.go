@@ -20,7 +20,7 @@ func TestReportSurvivesRestarts(t *testing.T) {
 	story(t, func(w *world) {
 		w.server.add("u1", someBytes(100))
 		w.installer = &workshop{}
-		w.server.always["report"] = errAway
+		w.server.failAlways("report", errAway)
 		w.start()
 		w.pass(10 * time.Second)
 		if e := w.events(); !strings.HasPrefix(e[len(e)-1], "Error HTTP client error: the report of update u1 waits") {
@@ -32,7 +32,7 @@ func TestReportSurvivesRestarts(t *testing.T) {
 		if w.step("u1") != Concluded {
 			t.Fatalf("step %s", w.step("u1"))
 		}
-		w.server.always["report"] = nil
+		w.server.failAlways("report", nil)
 		w.pass(5 * time.Minute)
 		if diff := cmp.Diff([]string{"u1 OK"}, w.server.codes()); diff != "" || w.step("u1") != Reported {
 			t.Errorf("step %s; %s", w.step("u1"), diff)
@@ -45,8 +45,8 @@ func TestReportSurvivesRestarts(t *testing.T) {
 
 func TestReportsKeepTheirOrder(t *testing.T) {
 	story(t, func(w *world) {
-		w.server.poll = 0
-		w.server.always["report"] = errAway
+		w.server.set(func(s *server) { s.poll = 0 })
+		w.server.failAlways("report", errAway)
 		w.start()
 		var want []string
 		for i := range 12 {
@@ -55,7 +55,7 @@ func TestReportsKeepTheirOrder(t *testing.T) {
 			want = append(want, fmt.Sprintf("%s OK", id))
 		}
 		w.stop()
-		w.server.always["report"] = nil
+		w.server.failAlways("report", nil)
 		w.start()
 		w.pass(time.Minute)
 		if diff := cmp.Diff(want, w.server.codes()); diff != "" {
@@ -66,8 +66,8 @@ func TestReportsKeepTheirOrder(t *testing.T) {
 
 func TestReportTheServerCannotProcessHoldsNoOtherBack(t *testing.T) {
 	story(t, func(w *world) {
-		w.server.poll = 0
-		w.server.errs["report"] = []error{errBroken, errBroken}
+		w.server.set(func(s *server) { s.poll = 0 })
+		w.server.failNext("report", errBroken, errBroken)
 		w.start()
 		w.do(SendUpdateReport{ota.Outcome("bad", ota.FlashFailed, "")})
 		w.do(SendUpdateReport{ota.Outcome("good", ota.OK, "")})
@@ -84,7 +84,7 @@ func TestReportTheServerCannotProcessHoldsNoOtherBack(t *testing.T) {
 func TestRefusedReportIsFinal(t *testing.T) {
 	for _, err := range []error{ota.MissingUpdate("u1"), ota.Invalid("bad"), ota.Fail(ota.KindConflict, "update_ended", "canceled")} {
 		story(t, func(w *world) {
-			w.server.refuse = err
+			w.server.set(func(s *server) { s.refuse = err })
 			w.start()
 			if e := w.do(SendUpdateReport{ota.Outcome("u1", ota.OK, "")}); e.Name() != "Error" {
 				t.Errorf("%v", e)
@@ -133,7 +133,7 @@ func TestSendingSoftwareReachesTheServer(t *testing.T) {
 		if diff := cmp.Diff([]ota.Inventory{want}, w.server.installed); diff != "" {
 			t.Error(diff)
 		}
-		w.server.always["installed"] = errAway
+		w.server.failAlways("installed", errAway)
 		if e := w.do(SendInstalledSoftware{software}); e.Name() != "Error" {
 			t.Errorf("claimed success: %v", e)
 		}
@@ -142,12 +142,12 @@ func TestSendingSoftwareReachesTheServer(t *testing.T) {
 
 func TestListIsSentAgainOnceTheServerIsBack(t *testing.T) {
 	story(t, func(w *world) {
-		w.server.poll = 0
+		w.server.set(func(s *server) { s.poll = 0 })
 		w.installer = &workshop{installed: []ota.PackageID{{Name: "a", Version: "1"}}}
-		w.server.always["installed"] = errAway
+		w.server.failAlways("installed", errAway)
 		w.start()
 		w.pass(time.Minute)
-		w.server.always["installed"] = nil
+		w.server.failAlways("installed", nil)
 		w.pass(5 * time.Minute)
 		if len(w.server.installed) != 1 {
 			t.Errorf("%d lists", len(w.server.installed))
@@ -157,7 +157,7 @@ func TestListIsSentAgainOnceTheServerIsBack(t *testing.T) {
 
 func TestServerAsksForTheList(t *testing.T) {
 	story(t, func(w *world) {
-		w.server.poll = 0
+		w.server.set(func(s *server) { s.poll = 0 })
 		w.start()
 		w.server.notices <- ota.ListWanted{}
 		w.expect("AlreadyAuthenticated", "InstalledSoftwareNeeded")

@@ -125,7 +125,7 @@ func TestFailedInstallIsReportedOnceAndNotRepeated(t *testing.T) {
 		w.server.add("u1", someBytes(100))
 		w.start()
 		w.pass(10 * time.Second)
-		w.server.find("u1").ended = false // a server that goes on offering
+		w.server.set(func(s *server) { s.find("u1").ended = false }) // it goes on offering
 		w.pass(time.Minute)
 		if diff := cmp.Diff([]string{"u1 INSTALL_FAILED"}, w.server.codes()); diff != "" || shop.runs != 1 {
 			t.Errorf("%d installations; %s", shop.runs, diff)
@@ -152,7 +152,7 @@ func TestPendingUpdateWaitsForConsent(t *testing.T) {
 
 func TestManualPollingAsksOnlyWhenTold(t *testing.T) {
 	story(t, func(w *world) {
-		w.server.poll = 0
+		w.server.set(func(s *server) { s.poll = 0 })
 		w.start()
 		w.pass(time.Hour)
 		w.expect("AlreadyAuthenticated")
@@ -182,15 +182,15 @@ func TestShutdownEndsRun(t *testing.T) {
 func TestPanicInACommandIsAnError(t *testing.T) {
 	story(t, func(w *world) {
 		w.start()
-		w.server.hook = func(m string) {
+		w.server.onCall(func(m string) {
 			if m == "pending" {
 				panic("boom")
 			}
-		}
+		})
 		if e := w.do(GetUpdateRequests{}); !strings.Contains(line(e), "boom") {
 			t.Errorf("%v", e)
 		}
-		w.server.hook = func(string) {}
+		w.server.onCall(func(string) {})
 		if e := w.do(GetUpdateRequests{}); e != (NoUpdateRequests{}) {
 			t.Errorf("%v", e)
 		}
