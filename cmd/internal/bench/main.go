@@ -1,0 +1,176 @@
+// Bench measures the server from outside, on this machine and in one run, and
+// prints ratios: what a device's poll costs beside the cheapest request there
+// is, what authentication adds, and how fast an artifact leaves beside nginx
+// serving the same file. Single numbers depend on the machine; ratios less.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"slices"
+	"syscall"
+	"time"
+)
+
+// options are what a run may change.
+type options struct {
+	updraft string
+	devices int
+	conns   int
+	rounds  int
+	round   time.Duration
+	size    int64
+}
+
+func main() {
+	var o options
+	flag.StringVar(&o.updraft, "updraft", "bin/updraft", "the server's program")
+	flag.IntVar(&o.devices, "devices", 10_000, "registered devices; all of them poll")
+	flag.IntVar(&o.conns, "conns", 32, "connections that poll at a time")
+	flag.IntVar(&o.rounds, "rounds", 5, "rounds; medians are printed")
+	flag.DurationVar(&o.round, "round", 3*time.Second, "length of one measurement")
+	flag.Int64Var(&o.size, "size", 512<<20, "bytes of the artifact")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, o); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, o options) error {
+	dir, err := os.MkdirTemp("", "updraft-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	fmt.Printf("%d devices, %d connections, %d rounds of %s each\n", o.devices, o.conns, o.rounds, o.round)
+	if err := polls(ctx, o, dir); err != nil {
+		return fmt.Errorf("polls: %w", err)
+	}
+	if err := downloads(ctx, o, dir); err != nil {
+		return fmt.Errorf("downloads: %w", err)
+	}
+	return nil
+}
+
+// polls measures the device's question beside /healthz and without auth.
+func polls(ctx context.Context, o options, dir string) error {
+	secure, err := newFleet(ctx, dir+"/auth-on", "on", o.devices)
+	if err != nil {
+		return err
+	}
+	open, err := newFleet(ctx, dir+"/auth-none", "none", o.devices)
+	if err != nil {
+		return err
+	}
+	servers := []*fleetDir{secure, open}
+	for _, s := range servers {
+		if err := s.start(o.updraft); err != nil {
+			return err
+		}
+		defer s.stop()
+	}
+	kinds := []struct {
+		name     string
+		server   *fleetDir
+		requests [][]byte
+	}{
+		{"GET /healthz", secure, [][]byte{get(secure.addr, "/healthz", "")}},
+		{"poll, auth on", secure, secure.polls()},
+		{"poll, auth none", open, open.polls()},
+	}
+	seen := make([][]load, len(kinds))
+	for r := -1; r < o.rounds; r++ { // round -1 warms up
+		for i, k := range kinds {
+			l, err := hammer(k.server.addr, k.requests, o.conns, o.round)
+			if err != nil {
+				return fmt.Errorf("%s: %w", k.name, err)
+			}
+			if r >= 0 {
+				seen[i] = append(seen[i], l)
+			}
+		}
+	}
+	fmt.Printf("\n%-18s %12s %10s\n", "", "requests/s", "p99")
+	for i, k := range kinds {
+		fmt.Printf("%-18s %12.0f %10s\n", k.name, median(perSecond(seen[i])), p99(seen[i]))
+	}
+	fmt.Printf("poll with auth : healthz      %s  (aim 0.25)\n", ratios(perSecond(seen[1]), perSecond(seen[0])))
+	fmt.Printf("poll with auth : without      %s  (aim 0.9)\n", ratios(perSecond(seen[1]), perSecond(seen[2])))
+	return nil
+}
+
+// downloads measures an artifact's way out beside nginx.
+func downloads(ctx context.Context, o options, dir string) error {
+	s, err := newFleet(ctx, dir+"/download", "none", 1)
+	if err != nil {
+		return err
+	}
+	path, blob, err := s.publish(ctx, o.size)
+	if err != nil {
+		return err
+	}
+	if err := s.start(o.updraft); err != nil {
+		return err
+	}
+	defer s.stop()
+	web, err := startNginx(dir+"/nginx", blob)
+	if err != nil {
+		return err
+	}
+	defer web.stop()
+	var ours, theirs []float64
+	for r := -1; r < o.rounds; r++ {
+		a, err := drain(s.addr, path)
+		if err != nil {
+			return fmt.Errorf("updraft: %w", err)
+		}
+		b, err := drain(web.addr, web.path)
+		if err != nil {
+			return fmt.Errorf("nginx: %w", err)
+		}
+		if r >= 0 {
+			ours, theirs = append(ours, a), append(theirs, b)
+		}
+	}
+	fmt.Printf("\n%-18s %12s\n", "", "MB/s")
+	fmt.Printf("%-18s %12.0f\n%-18s %12.0f\n", "download", median(ours)/1e6, "nginx, same file", median(theirs)/1e6)
+	fmt.Printf("download : nginx              %s  (aim 0.9)\n", ratios(ours, theirs))
+	return nil
+}
+
+func perSecond(ls []load) (out []float64) {
+	for _, l := range ls {
+		out = append(out, l.perSecond)
+	}
+	return out
+}
+
+func p99(ls []load) time.Duration {
+	var all []time.Duration
+	for _, l := range ls {
+		all = append(all, l.p99)
+	}
+	slices.Sort(all)
+	return all[len(all)/2].Round(10 * time.Microsecond)
+}
+
+func median(fs []float64) float64 {
+	fs = slices.Sorted(slices.Values(fs))
+	return fs[len(fs)/2]
+}
+
+// ratios compares round by round, so that a machine that drifts does not
+// count: the median, and the range behind it.
+func ratios(a, b []float64) string {
+	var rs []float64
+	for i := range a {
+		rs = append(rs, a[i]/b[i])
+	}
+	return fmt.Sprintf("%.2f  [%.2f–%.2f]", median(rs), slices.Min(rs), slices.Max(rs))
+}
