@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -85,7 +86,7 @@ func New(o Options) (*Agent, error) {
 	}
 	images, err := openFolder(o.Config.Device.PackagesDir, true)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("device.packages_dir: %w", err)
 	}
 	a := &Agent{
 		cfg: o.Config, link: o.Uplink, auth: o.Auth, installer: o.Installer, state: o.State, log: o.Log,

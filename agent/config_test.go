@@ -150,6 +150,21 @@ func TestWrongFilesAreOneLine(t *testing.T) {
 	}
 }
 
+func TestLoadConfig(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "sota.toml")
+	if _, _, err := LoadConfig(path); err == nil {
+		t.Error("a missing file is read")
+	}
+	for size, ok := range map[int]bool{0: true, maxConfig: true, maxConfig + 1: false} {
+		if err := os.WriteFile(path, bytes.Repeat([]byte("\n"), size), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := LoadConfig(path); (err == nil) != ok {
+			t.Errorf("%d bytes: %v", size, err)
+		}
+	}
+}
+
 func TestFirstMistakeIsTheOneTold(t *testing.T) {
 	_, _, err := ParseConfig("f", []byte("[network]\nhttp_server = 1\n[core]\nserver = 1\npolling = 1"))
 	if err == nil || !strings.HasPrefix(err.Error(), "f:2:") {

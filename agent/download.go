@@ -124,7 +124,7 @@ func (a *Agent) obtain(ctx context.Context, e Entry) (Entry, error) {
 			a.log.Warn("a downloaded image is lost and will be fetched again", "update", e.Update, "err", err)
 		}
 	}
-	keep := e.Step == Downloading
+	keep := e.Step == Downloading && e.Digest != "" // else nothing says that the rest will fit
 	e.Step = Downloading
 	if err := a.record(e); err != nil {
 		return e, err

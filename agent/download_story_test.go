@@ -379,3 +379,16 @@ func TestAliveWhileDownloading(t *testing.T) {
 		}
 	})
 }
+
+func TestUpdateThatEndedOnTheServer(t *testing.T) {
+	story(t, func(w *world) {
+		w.server.add("u1", someBytes(1000))
+		w.server.failAlways("fetch", ota.Fail(ota.KindConflict, "update_ended", "canceled"))
+		w.server.set(func(s *server) { s.refuse = ota.Fail(ota.KindConflict, "update_ended", "canceled") })
+		w.start()
+		w.pass(time.Minute)
+		if w.step("u1") != Refused || w.server.count("fetch") != 1 || w.server.count("report") != 1 {
+			t.Errorf("step %s: %q", w.step("u1"), w.events())
+		}
+	})
+}

@@ -116,7 +116,6 @@ func (a *Agent) listWanted(ctx context.Context) {
 		a.emit(ctx, InstalledSoftwareNeeded{})
 		return
 	}
-	a.allow(callLimit)
 	if list, ok := a.installed(ctx); ok {
 		a.queue.own(SendInstalledPackages{list})
 	}

@@ -181,6 +181,8 @@ func wantsList(e Event, f facts) bool {
 
 // installed lists packages for a reaction; failing to is only logged.
 func (a *Agent) installed(ctx context.Context) ([]ota.PackageID, bool) {
+	a.allow(callLimit)
+	defer a.beat()
 	list, err := a.installer.Installed(ctx)
 	if err != nil {
 		a.log.Error("cannot list installed packages", "err", err)

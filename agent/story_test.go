@@ -196,3 +196,72 @@ func TestPanicInACommandIsAnError(t *testing.T) {
 		}
 	})
 }
+
+func TestAnnouncedUpdateStartsOnDemandOnly(t *testing.T) {
+	story(t, func(w *world) {
+		w.server.set(func(s *server) { s.poll = 0 })
+		o := w.server.add("u1", someBytes(1000))
+		o.Description = "maps"
+		w.start()
+		w.server.notices <- ota.Offered{Offers: []ota.Offer{*o}}
+		w.expect("AlreadyAuthenticated", "UpdateAvailable u1")
+		want := Available{Update: "u1", Signature: "sig", Description: "maps", Size: 1000}
+		if got := w.seen[1].(UpdateAvailable).Update; got != want {
+			t.Errorf("%+v", got)
+		}
+		w.do(StartDownload{"u1"})
+		w.expect("DownloadingUpdate u1", "DownloadComplete u1")
+	})
+}
+
+func TestPollsThatComeDuringADownloadAreOneAfterIt(t *testing.T) {
+	story(t, func(w *world) {
+		w.server.add("u1", someBytes(1000))
+		w.server.onCall(func(m string) {
+			if m == "fetch" {
+				time.Sleep(35 * time.Second)
+			}
+		})
+		w.start()
+		w.pass(44 * time.Second)
+		if n := w.server.count("pending"); n != 1 {
+			t.Errorf("%d polls during the download", n)
+		}
+		w.pass(4 * time.Second)
+		if n := w.server.count("pending"); n != 2 {
+			t.Errorf("%d polls after it", n)
+		}
+		w.expect("AlreadyAuthenticated", "UpdatesReceived u1", "DownloadingUpdate u1", "DownloadComplete u1", "UpdatesReceived u1")
+	})
+}
+
+func TestEndedUpdateDoesNotStartAgain(t *testing.T) {
+	story(t, func(w *world) {
+		shop := &workshop{}
+		w.installer = shop
+		w.server.add("u1", someBytes(1000))
+		w.start()
+		w.pass(10 * time.Second)
+		w.events()
+		w.do(StartDownload{"u1"})
+		w.do(StartInstall{"u1"})
+		w.do(StartInstall{"u2"})
+		w.expect("Error HTTP client error: update u1 has ended well already",
+			"Error Package error: update u1 has ended well already",
+			"Error Package error: update u2 is not downloaded")
+		if shop.runs != 1 || w.server.count("fetch") != 1 {
+			t.Errorf("%d installations, %d fetches", shop.runs, w.server.count("fetch"))
+		}
+	})
+}
+
+func TestListThatFailsIsAnErrorForTheAskerOnly(t *testing.T) {
+	story(t, func(w *world) {
+		w.installer = &workshop{listErr: errBroken}
+		w.start()
+		if e := w.do(ListInstalledPackages{}); line(e) != "Error Package error: 500" {
+			t.Errorf("%v", e)
+		}
+		w.expect("AlreadyAuthenticated", "Error Package error: 500")
+	})
+}
