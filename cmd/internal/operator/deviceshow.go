@@ -44,12 +44,20 @@ func waiting(d client.Device) string {
 	return strconv.FormatInt(d.ActiveUpdates, 10)
 }
 
-// blocked tells since when and because of what a device is.
+// blocked tells since when and because of what a device is, in short.
 func blocked(b *client.Block, now time.Time) string {
 	if b == nil {
 		return ""
 	}
-	return ago(b.BlockedAt, now) + ": " + b.Reason
+	return ago(b.BlockedAt, now) + ": " + brief(b.Reason)
+}
+
+// blockedFully tells all there is to know of a block.
+func blockedFully(b *client.Block, now time.Time) string {
+	if b == nil {
+		return ""
+	}
+	return "since " + at(b.BlockedAt, now) + ": " + b.Reason
 }
 
 // portrait is a device with what it has and what it is to get.
@@ -81,13 +89,13 @@ func deviceShow(o *options) *cobra.Command {
 
 func (p portrait) print(w io.Writer) {
 	now := time.Now()
-	installed := "not reported yet"
+	installed := "nothing reported"
 	if n := len(p.Packages); n > 0 {
 		installed = fmt.Sprintf("%d packages, reported %s", n, ago(p.Packages[0].LastModified, now))
 	}
 	facts(w, [][2]string{
 		{"name", p.DeviceName}, {"device id", said(p.DeviceId)}, {"uuid", p.Uuid.String()}, {"type", string(p.DeviceType)},
-		{"status", status(p.Device)}, {"blocked", blocked(p.Blocked, now)},
+		{"status", status(p.Device)}, {"blocked", blockedFully(p.Blocked, now)},
 		{"registered", at(p.CreatedAt, now)}, {"first seen", at(instant(p.ActivatedAt), now)}, {"last seen", at(instant(p.LastSeen), now)},
 		{"installed", installed},
 	})

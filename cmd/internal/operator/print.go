@@ -85,6 +85,15 @@ func clean(s string) string {
 	}, s)
 }
 
+// brief cuts a text to what fits beside other columns.
+func brief(s string) string {
+	const most = 60
+	if r := []rune(s); len(r) > most {
+		return string(r[:most-1]) + "…"
+	}
+	return s
+}
+
 // ago tells an instant as people think of it: how long ago, or the date.
 func ago(t, now time.Time) string {
 	if t.IsZero() {

@@ -154,7 +154,7 @@ func listUpdates(w io.Writer, updates []client.Update, names map[string]string) 
 func remark(u client.Update, now time.Time) string {
 	switch {
 	case u.Reason != nil:
-		return *u.Reason
+		return brief(*u.Reason)
 	case u.Until != nil && u.Status == client.UpdateStatusPending:
 		return "until " + at(*u.Until, now)
 	}
