@@ -40,21 +40,18 @@ func progress(w io.Writer, what string, size int64) io.Writer {
 	)
 }
 
-// openRegular opens a file to be read whole.
+// openRegular opens a file to be read whole. It looks first: opening a pipe
+// would wait for its other end.
 func openRegular(path string) (*os.File, int64, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, 0, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, 0, fmt.Errorf("%s is not a regular file", path)
+	}
 	f, err := os.Open(path)
-	if err != nil {
-		return nil, 0, err
-	}
-	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("%s is not a regular file", path)
-	}
-	if err != nil {
-		f.Close()
-		return nil, 0, err
-	}
-	return f, info.Size(), nil
+	return f, info.Size(), err
 }
 
 // sumFile takes the sums that a signature is about, and rewinds.
