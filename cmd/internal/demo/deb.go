@@ -106,7 +106,7 @@ func installed(ctx context.Context, root, name string) string {
 	admin := filepath.Join(root, "var/lib/dpkg")
 	out, err := exec.CommandContext(ctx, "dpkg-query", "--admindir", admin, "--show", "--showformat", "${Version} (${db:Status-Status})", name).Output()
 	if err != nil {
-		return "-"
+		return "not there"
 	}
 	return string(out)
 }

@@ -182,7 +182,7 @@ func (d *demo) startDevice(ctx context.Context, i int) error {
 
 // updraft runs an operator's command and shows it.
 func (d *demo) updraft(ctx context.Context, args ...string) error {
-	d.say("$ updraft %s", shell(args))
+	d.say("$ %s %s", os.Args[0], shell(args))
 	return d.quietly(ctx, args...)
 }
 
@@ -203,8 +203,8 @@ func (d *demo) farewell() {
 		server = "export UPDRAFT_SERVER=" + d.url + "\n  "
 	}
 	d.say("\nThe server goes on at %s, and the devices ask it every second. Try:", d.url)
-	d.say("  %supdraft device ls\n  updraft device show %s\n  updraft update ls", server, d.name(0))
-	d.say("  updraft update send --device %s --package %s   # it is there already", d.name(0), d.pkg)
+	d.say("  %s%[2]s device ls\n  %[2]s device show %[3]s\n  %[2]s update ls", server, os.Args[0], d.name(0))
+	d.say("  %s update send --device %s --package %s   # it is there already", os.Args[0], d.name(0), d.pkg)
 	d.say("\nLogs and data: %s. Ctrl-C ends it all.", d.dir)
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/jedib0t/go-pretty/v6/table"
@@ -22,7 +23,7 @@ type row struct {
 
 // watch shows how the devices get on until all have installed the package.
 func (d *demo) watch(ctx context.Context) error {
-	var shown string
+	var shown []row
 	var asked error
 	err := d.family.until(ctx, d.patient, "every device to install the package", func() bool {
 		rows, err := d.look(ctx)
@@ -33,9 +34,9 @@ func (d *demo) watch(ctx context.Context) error {
 		for _, r := range rows {
 			done = done && r.status == ota.Finished && strings.HasPrefix(r.installed, d.pkg.Version)
 		}
-		if text := render(rows); text != shown {
-			d.redraw(shown, text)
-			shown = text
+		if !slices.Equal(rows, shown) {
+			d.show(shown, rows)
+			shown = rows
 		}
 		return done || failed(rows) != nil
 	})
@@ -106,10 +107,18 @@ func mark(s ota.Status) string {
 	return "✗"
 }
 
-// redraw replaces the table on a terminal and prints the new one elsewhere.
-func (d *demo) redraw(before, after string) {
-	if before != "" && d.live() {
-		fmt.Fprintf(d.out, "\x1b[%dA\x1b[J", strings.Count(before, "\n")+1)
+// show replaces the table on a terminal; elsewhere it tells what changed.
+func (d *demo) show(before, after []row) {
+	if d.live() {
+		if before != nil {
+			fmt.Fprintf(d.out, "\x1b[%dA\x1b[J", strings.Count(render(before), "\n")+1)
+		}
+		fmt.Fprintln(d.out, render(after))
+		return
 	}
-	fmt.Fprintln(d.out, after)
+	for i, r := range after {
+		if before == nil || before[i] != r {
+			d.say("%s %s: %s; dpkg says %s", mark(r.status), r.device, r.status, r.installed)
+		}
+	}
 }
