@@ -29,9 +29,11 @@ const (
 	DeviceBlocked    EventType = "DeviceBlocked"
 	DeviceUnblocked  EventType = "DeviceUnblocked"
 	InventoryChanged EventType = "InventoryChanged"
-	ListRequested    EventType = "ListRequested" // an operator wants a device's list anew
-	PackageCreated   EventType = "PackageCreated"
-	PackageDeleted   EventType = "PackageDeleted"
+	// PublicCredentialsSet carries {"credentials"} in Data.
+	PublicCredentialsSet EventType = "DevicePublicCredentialsSet"
+	ListRequested        EventType = "ListRequested" // an operator wants a device's list anew
+	PackageCreated       EventType = "PackageCreated"
+	PackageDeleted       EventType = "PackageDeleted"
 	// UpdateChanged tells every transition of an update; Data is
 	// {"status","package","reason"}. The original calls it UpdateSpec.
 	UpdateChanged EventType = "UpdateSpec"

@@ -14,6 +14,20 @@ type Namespace string
 // DefaultNamespace is used where nothing else is said (server.md 1.1).
 const DefaultNamespace Namespace = "default"
 
+// Validate checks a namespace's name: 1 to 200 bytes of UTF-8 without control
+// characters. It fails with KindInvalid.
+func (n Namespace) Validate() error {
+	switch s := string(n); {
+	case s == "":
+		return Invalid("the namespace is empty")
+	case len(s) > maxName:
+		return Invalid("the namespace is %d bytes long, at most %d are allowed", len(s), maxName)
+	case !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl):
+		return Invalid("namespace %q holds control characters or is not UTF-8", s)
+	}
+	return nil
+}
+
 // DeviceID is the server's name for a device: a canonical lower-case UUID.
 type DeviceID string
 

@@ -23,6 +23,19 @@ func TestManagedNames(t *testing.T) {
 	}
 }
 
+func TestNamespaces(t *testing.T) {
+	for _, n := range []Namespace{"default", "a b/c", "日本", Namespace(strings.Repeat("x", 200))} {
+		if err := n.Validate(); err != nil {
+			t.Errorf("%q: %v", n, err)
+		}
+	}
+	for _, n := range []Namespace{"", "a\tb", "a\x00", "\xff", Namespace(strings.Repeat("x", 201))} {
+		if err := n.Validate(); KindOf(err) != KindInvalid {
+			t.Errorf("%q: %v", n, err)
+		}
+	}
+}
+
 func TestPackageIDSplitsAtTheFirstEquals(t *testing.T) {
 	id, err := ParsePackageID("vim=1=2")
 	if err != nil || id != (PackageID{"vim", "1=2"}) {

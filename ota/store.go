@@ -54,6 +54,7 @@ type ReadTx interface {
 	// Now is the instant the transaction began, to the microsecond, UTC.
 	Now() time.Time
 	DeviceReader
+	SurveyReader
 	PackageReader
 	UpdateReader
 	EventReader
@@ -80,6 +81,35 @@ type DeviceReader interface {
 	Inventory(id DeviceID) (Inventory, time.Time, error)
 	// SystemInfo fails with KindNotFound before the first report.
 	SystemInfo(id DeviceID) (json.RawMessage, error)
+	// PublicCredentials fails with KindNotFound before they are first put.
+	PublicCredentials(id DeviceID) (string, error)
+}
+
+// SurveyReader answers questions about all devices of a namespace, from what
+// they last reported.
+type SurveyReader interface {
+	// CountActivated counts devices first seen at or after since and before
+	// until.
+	CountActivated(ns Namespace, since, until time.Time) (int, error)
+	// InstalledPackages lists what is installed anywhere, each package once,
+	// ordered by name then version, and counts it whatever the page.
+	InstalledPackages(ns Namespace, p Page) ([]PackageID, int, error)
+	// InstalledVersions lists the versions of a package that are installed
+	// anywhere, ordered as text, and counts them whatever the page.
+	InstalledVersions(ns Namespace, name string, p Page) ([]VersionCount, int, error)
+	// InstalledOn lists the devices that have the package, ordered by id.
+	InstalledOn(ns Namespace, id PackageID) ([]DeviceID, error)
+}
+
+// Page is a piece of an ordered list.
+type Page struct {
+	Offset, Limit int // Limit 0: all
+}
+
+// VersionCount tells how many devices have a version of some package.
+type VersionCount struct {
+	Version string
+	Devices int
 }
 
 // DeviceWriter changes devices.
@@ -88,12 +118,14 @@ type DeviceWriter interface {
 	// which Seen alone changes. Conflict: conflicting_device.
 	PutDevice(d Device) error
 	// DeleteDevice removes the device with everything that is its own:
-	// credentials, inventory, system info, updates and results.
+	// credentials of both kinds, inventory, system info, updates and results.
 	DeleteDevice(id DeviceID) error
 	// PutCredential replaces the device's credential; it has at most one.
 	PutCredential(c Credential) error
 	PutInventory(id DeviceID, inv Inventory) error
 	PutSystemInfo(id DeviceID, doc json.RawMessage) error
+	// PutPublicCredentials replaces them; they are any text.
+	PutPublicCredentials(id DeviceID, text string) error
 	// Seen records when devices were last seen and returns those seen for
 	// the first time ever. Unknown ids are passed over, older times ignored.
 	Seen(at map[DeviceID]time.Time) ([]DeviceID, error)

@@ -142,3 +142,22 @@ func (t *writeTx) PutCredential(c ota.Credential) error {
 	}
 	return t.fail("put credential", err)
 }
+
+func (t *readTx) PublicCredentials(id ota.DeviceID) (string, error) {
+	text, err := t.q.PublicCredentials(t.ctx, string(id))
+	if errors.Is(err, sql.ErrNoRows) {
+		if _, err := t.Device(id); err != nil {
+			return "", err
+		}
+		return "", ota.Fail(ota.KindNotFound, "missing_entity", "the device has no public credentials")
+	}
+	return text, t.fail("read public credentials", err)
+}
+
+func (t *writeTx) PutPublicCredentials(id ota.DeviceID, text string) error {
+	err := t.q.PutPublicCredentials(t.ctx, query.PutPublicCredentialsParams{DeviceID: string(id), Credentials: text})
+	if orphan(err) {
+		return ota.MissingDevice(string(id))
+	}
+	return t.fail("put public credentials", err)
+}

@@ -65,6 +65,12 @@ func TestEveryQuestionHasItsIndex(t *testing.T) {
 		{"device by id", device(ota.DeviceFilter{Namespace: "n", ID: "d"}), "(id=?"},
 		{"device by name", device(ota.DeviceFilter{Namespace: "n", Name: "d"}), "(namespace=? AND name=?)"},
 		{"devices' last end", device(ota.DeviceFilter{Namespace: "n"}), "device_update_ended (device_id=?)"},
+		{"devices that have a package", func(tx *readTx) error {
+			_, err := tx.InstalledOn("n", ota.PackageID{Name: "a", Version: "1"})
+			return err
+		},
+			"installed_package (name=? AND version=?)"},
+		{"versions of a package", func(tx *readTx) error { _, _, err := tx.InstalledVersions("n", "a", ota.Page{}); return err }, "installed_package (name=?)"},
 		{"updates by age", updates(ota.UpdateFilter{Namespace: "n"}), "device_update_age (namespace=?)"},
 		{"updates of a device", updates(ota.UpdateFilter{Namespace: "n", Device: "d"}), "device_update_device (namespace=? AND device_id=?)"},
 		{"updates of a package", updates(ota.UpdateFilter{Namespace: "n", Package: ota.PackageID{Name: "a", Version: "1"}}),

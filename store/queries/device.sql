@@ -44,3 +44,10 @@ SELECT client_id, device_id, namespace, secret_hash FROM credential WHERE client
 INSERT INTO credential (client_id, device_id, namespace, secret_hash) VALUES ($1, $2, $3, $4)
 ON CONFLICT (device_id) DO UPDATE SET client_id = excluded.client_id, namespace = excluded.namespace,
     secret_hash = excluded.secret_hash;
+
+-- name: PublicCredentials :one
+SELECT credentials FROM public_credential WHERE device_id = $1;
+
+-- name: PutPublicCredentials :exec
+INSERT INTO public_credential (device_id, credentials) VALUES ($1, $2)
+ON CONFLICT (device_id) DO UPDATE SET credentials = excluded.credentials;

@@ -171,6 +171,7 @@ var devices = []story{
 				n := fmt.Sprint(i)
 				errs = append(errs,
 					tx.PutCredential(ota.Credential{ClientID: "client" + n, Device: id, Namespace: home}),
+					tx.PutPublicCredentials(id, "a key"),
 					tx.PutInventory(id, ota.Inventory{Packages: []ota.Installed{{PackageID: app.ID}}, Firmware: []ota.Firmware{{Module: "m"}}}),
 					tx.PutSystemInfo(id, []byte(`{}`)),
 					tx.PutUpdate(ota.Update{Namespace: home, Device: id, ID: "u", Status: ota.Pending}),
@@ -188,8 +189,11 @@ var devices = []story{
 		missing(err)
 		_, err = look(w, func(tx ota.ReadTx) (any, error) { return tx.SystemInfo(d.ID) })
 		missing(err)
+		_, err = look(w, func(tx ota.ReadTx) (any, error) { return tx.PublicCredentials(d.ID) })
+		missing(err)
 		_, err = w.store.Queue(w.Context(), d.ID)
 		missing(err)
+		w.same(ask(w, func(tx ota.ReadTx) ([]ota.DeviceID, error) { return tx.InstalledOn(home, app.ID) }), []ota.DeviceID{stays.ID})
 		_, err = look(w, func(tx ota.ReadTx) (any, error) { return tx.Credential("client0") })
 		w.refuses(err, ota.KindNotFound, "missing_entity")
 		_, err = look(w, func(tx ota.ReadTx) (any, error) { return tx.Update(d.ID, "u") })
@@ -234,6 +238,18 @@ var credentials = []story{
 		w.write(func(tx ota.Tx) error { return tx.PutCredential(c) })
 		c.Device = w.device("van").ID
 		w.refuses(w.try(func(tx ota.Tx) error { return tx.PutCredential(c) }), ota.KindConflict, "conflicting_entity")
+	}},
+
+	{"public credentials are any text, the last one put", func(w *world) {
+		d := w.device("truck")
+		public := func(tx ota.ReadTx) (string, error) { return tx.PublicCredentials(d.ID) }
+		_, err := look(w, public)
+		w.refuses(err, ota.KindNotFound, "missing_entity")
+		for _, s := range append(hostile, "", "-----BEGIN PUBLIC KEY-----\nAA==\n-----END PUBLIC KEY-----\n") {
+			w.write(func(tx ota.Tx) error { return tx.PutPublicCredentials(d.ID, s) })
+			w.same(ask(w, public), s)
+		}
+		w.refuses(w.try(func(tx ota.Tx) error { return tx.PutPublicCredentials("nobody", "key") }), ota.KindNotFound, "missing_device")
 	}},
 
 	{"a credential needs its device, in its namespace", func(w *world) {

@@ -27,6 +27,7 @@ func Run(t *testing.T, open func(t *testing.T, now func() time.Time) ota.Store) 
 		"devices":      devices,
 		"credentials":  credentials,
 		"reports":      reports,
+		"survey":       survey,
 		"packages":     packages,
 		"updates":      updates,
 		"results":      results,

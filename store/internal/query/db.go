@@ -54,8 +54,17 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.clearInstalledStmt, err = db.PrepareContext(ctx, clearInstalled); err != nil {
 		return nil, fmt.Errorf("error preparing query ClearInstalled: %w", err)
 	}
+	if q.countActivatedStmt, err = db.PrepareContext(ctx, countActivated); err != nil {
+		return nil, fmt.Errorf("error preparing query CountActivated: %w", err)
+	}
 	if q.countDevicesStmt, err = db.PrepareContext(ctx, countDevices); err != nil {
 		return nil, fmt.Errorf("error preparing query CountDevices: %w", err)
+	}
+	if q.countInstalledPackagesStmt, err = db.PrepareContext(ctx, countInstalledPackages); err != nil {
+		return nil, fmt.Errorf("error preparing query CountInstalledPackages: %w", err)
+	}
+	if q.countInstalledVersionsStmt, err = db.PrepareContext(ctx, countInstalledVersions); err != nil {
+		return nil, fmt.Errorf("error preparing query CountInstalledVersions: %w", err)
 	}
 	if q.credentialStmt, err = db.PrepareContext(ctx, credential); err != nil {
 		return nil, fmt.Errorf("error preparing query Credential: %w", err)
@@ -87,6 +96,15 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.installedStmt, err = db.PrepareContext(ctx, installed); err != nil {
 		return nil, fmt.Errorf("error preparing query Installed: %w", err)
 	}
+	if q.installedOnStmt, err = db.PrepareContext(ctx, installedOn); err != nil {
+		return nil, fmt.Errorf("error preparing query InstalledOn: %w", err)
+	}
+	if q.installedPackagesStmt, err = db.PrepareContext(ctx, installedPackages); err != nil {
+		return nil, fmt.Errorf("error preparing query InstalledPackages: %w", err)
+	}
+	if q.installedVersionsStmt, err = db.PrepareContext(ctx, installedVersions); err != nil {
+		return nil, fmt.Errorf("error preparing query InstalledVersions: %w", err)
+	}
 	if q.inventoryStmt, err = db.PrepareContext(ctx, inventory); err != nil {
 		return nil, fmt.Errorf("error preparing query Inventory: %w", err)
 	}
@@ -102,6 +120,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.packagesStmt, err = db.PrepareContext(ctx, packages); err != nil {
 		return nil, fmt.Errorf("error preparing query Packages: %w", err)
 	}
+	if q.publicCredentialsStmt, err = db.PrepareContext(ctx, publicCredentials); err != nil {
+		return nil, fmt.Errorf("error preparing query PublicCredentials: %w", err)
+	}
 	if q.putCredentialStmt, err = db.PrepareContext(ctx, putCredential); err != nil {
 		return nil, fmt.Errorf("error preparing query PutCredential: %w", err)
 	}
@@ -113,6 +134,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.putPackageStmt, err = db.PrepareContext(ctx, putPackage); err != nil {
 		return nil, fmt.Errorf("error preparing query PutPackage: %w", err)
+	}
+	if q.putPublicCredentialsStmt, err = db.PrepareContext(ctx, putPublicCredentials); err != nil {
+		return nil, fmt.Errorf("error preparing query PutPublicCredentials: %w", err)
 	}
 	if q.putSystemInfoStmt, err = db.PrepareContext(ctx, putSystemInfo); err != nil {
 		return nil, fmt.Errorf("error preparing query PutSystemInfo: %w", err)
@@ -193,9 +217,24 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing clearInstalledStmt: %w", cerr)
 		}
 	}
+	if q.countActivatedStmt != nil {
+		if cerr := q.countActivatedStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing countActivatedStmt: %w", cerr)
+		}
+	}
 	if q.countDevicesStmt != nil {
 		if cerr := q.countDevicesStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing countDevicesStmt: %w", cerr)
+		}
+	}
+	if q.countInstalledPackagesStmt != nil {
+		if cerr := q.countInstalledPackagesStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing countInstalledPackagesStmt: %w", cerr)
+		}
+	}
+	if q.countInstalledVersionsStmt != nil {
+		if cerr := q.countInstalledVersionsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing countInstalledVersionsStmt: %w", cerr)
 		}
 	}
 	if q.credentialStmt != nil {
@@ -248,6 +287,21 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing installedStmt: %w", cerr)
 		}
 	}
+	if q.installedOnStmt != nil {
+		if cerr := q.installedOnStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing installedOnStmt: %w", cerr)
+		}
+	}
+	if q.installedPackagesStmt != nil {
+		if cerr := q.installedPackagesStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing installedPackagesStmt: %w", cerr)
+		}
+	}
+	if q.installedVersionsStmt != nil {
+		if cerr := q.installedVersionsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing installedVersionsStmt: %w", cerr)
+		}
+	}
 	if q.inventoryStmt != nil {
 		if cerr := q.inventoryStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing inventoryStmt: %w", cerr)
@@ -273,6 +327,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing packagesStmt: %w", cerr)
 		}
 	}
+	if q.publicCredentialsStmt != nil {
+		if cerr := q.publicCredentialsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing publicCredentialsStmt: %w", cerr)
+		}
+	}
 	if q.putCredentialStmt != nil {
 		if cerr := q.putCredentialStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing putCredentialStmt: %w", cerr)
@@ -291,6 +350,11 @@ func (q *Queries) Close() error {
 	if q.putPackageStmt != nil {
 		if cerr := q.putPackageStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing putPackageStmt: %w", cerr)
+		}
+	}
+	if q.putPublicCredentialsStmt != nil {
+		if cerr := q.putPublicCredentialsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing putPublicCredentialsStmt: %w", cerr)
 		}
 	}
 	if q.putSystemInfoStmt != nil {
@@ -370,89 +434,105 @@ func (q *Queries) queryRow(ctx context.Context, stmt *sql.Stmt, query string, ar
 }
 
 type Queries struct {
-	db                 DBTX
-	tx                 *sql.Tx
-	addArtifactStmt    *sql.Stmt
-	addEventStmt       *sql.Stmt
-	addFirmwareStmt    *sql.Stmt
-	addInstalledStmt   *sql.Stmt
-	addResultStmt      *sql.Stmt
-	artifactsStmt      *sql.Stmt
-	blobInUseStmt      *sql.Stmt
-	clearArtifactsStmt *sql.Stmt
-	clearFirmwareStmt  *sql.Stmt
-	clearInstalledStmt *sql.Stmt
-	countDevicesStmt   *sql.Stmt
-	credentialStmt     *sql.Stmt
-	deleteDeviceStmt   *sql.Stmt
-	deletePackageStmt  *sql.Stmt
-	deviceStmt         *sql.Stmt
-	deviceResultsStmt  *sql.Stmt
-	devicesStmt        *sql.Stmt
-	dueUpdatesStmt     *sql.Stmt
-	eventsStmt         *sql.Stmt
-	firmwareStmt       *sql.Stmt
-	installedStmt      *sql.Stmt
-	inventoryStmt      *sql.Stmt
-	lastEventStmt      *sql.Stmt
-	nextEventStmt      *sql.Stmt
-	packageByIDStmt    *sql.Stmt
-	packagesStmt       *sql.Stmt
-	putCredentialStmt  *sql.Stmt
-	putDeviceStmt      *sql.Stmt
-	putInventoryStmt   *sql.Stmt
-	putPackageStmt     *sql.Stmt
-	putSystemInfoStmt  *sql.Stmt
-	putUpdateStmt      *sql.Stmt
-	queueStmt          *sql.Stmt
-	seenStmt           *sql.Stmt
-	systemInfoStmt     *sql.Stmt
-	updateStmt         *sql.Stmt
-	updateResultsStmt  *sql.Stmt
-	updatesStmt        *sql.Stmt
+	db                         DBTX
+	tx                         *sql.Tx
+	addArtifactStmt            *sql.Stmt
+	addEventStmt               *sql.Stmt
+	addFirmwareStmt            *sql.Stmt
+	addInstalledStmt           *sql.Stmt
+	addResultStmt              *sql.Stmt
+	artifactsStmt              *sql.Stmt
+	blobInUseStmt              *sql.Stmt
+	clearArtifactsStmt         *sql.Stmt
+	clearFirmwareStmt          *sql.Stmt
+	clearInstalledStmt         *sql.Stmt
+	countActivatedStmt         *sql.Stmt
+	countDevicesStmt           *sql.Stmt
+	countInstalledPackagesStmt *sql.Stmt
+	countInstalledVersionsStmt *sql.Stmt
+	credentialStmt             *sql.Stmt
+	deleteDeviceStmt           *sql.Stmt
+	deletePackageStmt          *sql.Stmt
+	deviceStmt                 *sql.Stmt
+	deviceResultsStmt          *sql.Stmt
+	devicesStmt                *sql.Stmt
+	dueUpdatesStmt             *sql.Stmt
+	eventsStmt                 *sql.Stmt
+	firmwareStmt               *sql.Stmt
+	installedStmt              *sql.Stmt
+	installedOnStmt            *sql.Stmt
+	installedPackagesStmt      *sql.Stmt
+	installedVersionsStmt      *sql.Stmt
+	inventoryStmt              *sql.Stmt
+	lastEventStmt              *sql.Stmt
+	nextEventStmt              *sql.Stmt
+	packageByIDStmt            *sql.Stmt
+	packagesStmt               *sql.Stmt
+	publicCredentialsStmt      *sql.Stmt
+	putCredentialStmt          *sql.Stmt
+	putDeviceStmt              *sql.Stmt
+	putInventoryStmt           *sql.Stmt
+	putPackageStmt             *sql.Stmt
+	putPublicCredentialsStmt   *sql.Stmt
+	putSystemInfoStmt          *sql.Stmt
+	putUpdateStmt              *sql.Stmt
+	queueStmt                  *sql.Stmt
+	seenStmt                   *sql.Stmt
+	systemInfoStmt             *sql.Stmt
+	updateStmt                 *sql.Stmt
+	updateResultsStmt          *sql.Stmt
+	updatesStmt                *sql.Stmt
 }
 
 func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 	return &Queries{
-		db:                 tx,
-		tx:                 tx,
-		addArtifactStmt:    q.addArtifactStmt,
-		addEventStmt:       q.addEventStmt,
-		addFirmwareStmt:    q.addFirmwareStmt,
-		addInstalledStmt:   q.addInstalledStmt,
-		addResultStmt:      q.addResultStmt,
-		artifactsStmt:      q.artifactsStmt,
-		blobInUseStmt:      q.blobInUseStmt,
-		clearArtifactsStmt: q.clearArtifactsStmt,
-		clearFirmwareStmt:  q.clearFirmwareStmt,
-		clearInstalledStmt: q.clearInstalledStmt,
-		countDevicesStmt:   q.countDevicesStmt,
-		credentialStmt:     q.credentialStmt,
-		deleteDeviceStmt:   q.deleteDeviceStmt,
-		deletePackageStmt:  q.deletePackageStmt,
-		deviceStmt:         q.deviceStmt,
-		deviceResultsStmt:  q.deviceResultsStmt,
-		devicesStmt:        q.devicesStmt,
-		dueUpdatesStmt:     q.dueUpdatesStmt,
-		eventsStmt:         q.eventsStmt,
-		firmwareStmt:       q.firmwareStmt,
-		installedStmt:      q.installedStmt,
-		inventoryStmt:      q.inventoryStmt,
-		lastEventStmt:      q.lastEventStmt,
-		nextEventStmt:      q.nextEventStmt,
-		packageByIDStmt:    q.packageByIDStmt,
-		packagesStmt:       q.packagesStmt,
-		putCredentialStmt:  q.putCredentialStmt,
-		putDeviceStmt:      q.putDeviceStmt,
-		putInventoryStmt:   q.putInventoryStmt,
-		putPackageStmt:     q.putPackageStmt,
-		putSystemInfoStmt:  q.putSystemInfoStmt,
-		putUpdateStmt:      q.putUpdateStmt,
-		queueStmt:          q.queueStmt,
-		seenStmt:           q.seenStmt,
-		systemInfoStmt:     q.systemInfoStmt,
-		updateStmt:         q.updateStmt,
-		updateResultsStmt:  q.updateResultsStmt,
-		updatesStmt:        q.updatesStmt,
+		db:                         tx,
+		tx:                         tx,
+		addArtifactStmt:            q.addArtifactStmt,
+		addEventStmt:               q.addEventStmt,
+		addFirmwareStmt:            q.addFirmwareStmt,
+		addInstalledStmt:           q.addInstalledStmt,
+		addResultStmt:              q.addResultStmt,
+		artifactsStmt:              q.artifactsStmt,
+		blobInUseStmt:              q.blobInUseStmt,
+		clearArtifactsStmt:         q.clearArtifactsStmt,
+		clearFirmwareStmt:          q.clearFirmwareStmt,
+		clearInstalledStmt:         q.clearInstalledStmt,
+		countActivatedStmt:         q.countActivatedStmt,
+		countDevicesStmt:           q.countDevicesStmt,
+		countInstalledPackagesStmt: q.countInstalledPackagesStmt,
+		countInstalledVersionsStmt: q.countInstalledVersionsStmt,
+		credentialStmt:             q.credentialStmt,
+		deleteDeviceStmt:           q.deleteDeviceStmt,
+		deletePackageStmt:          q.deletePackageStmt,
+		deviceStmt:                 q.deviceStmt,
+		deviceResultsStmt:          q.deviceResultsStmt,
+		devicesStmt:                q.devicesStmt,
+		dueUpdatesStmt:             q.dueUpdatesStmt,
+		eventsStmt:                 q.eventsStmt,
+		firmwareStmt:               q.firmwareStmt,
+		installedStmt:              q.installedStmt,
+		installedOnStmt:            q.installedOnStmt,
+		installedPackagesStmt:      q.installedPackagesStmt,
+		installedVersionsStmt:      q.installedVersionsStmt,
+		inventoryStmt:              q.inventoryStmt,
+		lastEventStmt:              q.lastEventStmt,
+		nextEventStmt:              q.nextEventStmt,
+		packageByIDStmt:            q.packageByIDStmt,
+		packagesStmt:               q.packagesStmt,
+		publicCredentialsStmt:      q.publicCredentialsStmt,
+		putCredentialStmt:          q.putCredentialStmt,
+		putDeviceStmt:              q.putDeviceStmt,
+		putInventoryStmt:           q.putInventoryStmt,
+		putPackageStmt:             q.putPackageStmt,
+		putPublicCredentialsStmt:   q.putPublicCredentialsStmt,
+		putSystemInfoStmt:          q.putSystemInfoStmt,
+		putUpdateStmt:              q.putUpdateStmt,
+		queueStmt:                  q.queueStmt,
+		seenStmt:                   q.seenStmt,
+		systemInfoStmt:             q.systemInfoStmt,
+		updateStmt:                 q.updateStmt,
+		updateResultsStmt:          q.updateResultsStmt,
+		updatesStmt:                q.updatesStmt,
 	}
 }

@@ -138,6 +138,17 @@ func (q *Queries) Devices(ctx context.Context, namespace string) ([]DevicesRow, 
 	return items, nil
 }
 
+const publicCredentials = `-- name: PublicCredentials :one
+SELECT credentials FROM public_credential WHERE device_id = $1
+`
+
+func (q *Queries) PublicCredentials(ctx context.Context, deviceID string) (string, error) {
+	row := q.queryRow(ctx, q.publicCredentialsStmt, publicCredentials, deviceID)
+	var credentials string
+	err := row.Scan(&credentials)
+	return credentials, err
+}
+
 const putCredential = `-- name: PutCredential :exec
 INSERT INTO credential (client_id, device_id, namespace, secret_hash) VALUES ($1, $2, $3, $4)
 ON CONFLICT (device_id) DO UPDATE SET client_id = excluded.client_id, namespace = excluded.namespace,
@@ -198,6 +209,21 @@ func (q *Queries) PutDevice(ctx context.Context, arg PutDeviceParams) (int64, er
 		return 0, err
 	}
 	return result.RowsAffected()
+}
+
+const putPublicCredentials = `-- name: PutPublicCredentials :exec
+INSERT INTO public_credential (device_id, credentials) VALUES ($1, $2)
+ON CONFLICT (device_id) DO UPDATE SET credentials = excluded.credentials
+`
+
+type PutPublicCredentialsParams struct {
+	DeviceID    string
+	Credentials string
+}
+
+func (q *Queries) PutPublicCredentials(ctx context.Context, arg PutPublicCredentialsParams) error {
+	_, err := q.exec(ctx, q.putPublicCredentialsStmt, putPublicCredentials, arg.DeviceID, arg.Credentials)
+	return err
 }
 
 const seen = `-- name: Seen :one

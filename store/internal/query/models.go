@@ -102,6 +102,11 @@ type Package struct {
 	CreatedAt   int64
 }
 
+type PublicCredential struct {
+	DeviceID    string
+	Credentials string
+}
+
 type Result struct {
 	DeviceID   string
 	Seq        int64
