@@ -67,21 +67,26 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	write(w, refusal.status, refusal)
 }
 
+// grant looks at the credentials before the limits: what others do wrong, from
+// the same address or under the same client id, must not keep out the device
+// that knows its secret. Secrets have more than 256 bits, so the limits are
+// there against haste, not against guessing.
 func (e *endpoint) grant(w http.ResponseWriter, r *http.Request) (*Answer, *Refusal) {
 	clientID, secret, refusal := credentials(w, r)
 	if refusal != nil {
 		return nil, refusal
 	}
-	now := e.issuer.Now()
-	client, address := e.clients.of(clientID), e.addresses.of(source(r))
-	if retry := max(wait(client, now), wait(address, now)); retry > 0 {
-		return nil, &Refusal{"slow_down", "asked too often; try later", http.StatusTooManyRequests, retry}
-	}
-	client.AllowN(now, 1)
 	c, err := e.issuer.Accounts.Authenticate(r.Context(), clientID, secret)
-	if ota.KindOf(err) == ota.KindUnauthenticated {
-		address.AllowN(now, 1)
-		return nil, &Refusal{"invalid_client", "unknown client id or wrong secret", http.StatusUnauthorized, 0}
+	switch {
+	case err == nil:
+		refusal = e.clients.take(clientID, e.issuer.Now())
+	case ota.KindOf(err) == ota.KindUnauthenticated:
+		if refusal = e.addresses.take(source(r), e.issuer.Now()); refusal == nil {
+			refusal = &Refusal{"invalid_client", "unknown client id or wrong secret", http.StatusUnauthorized, 0}
+		}
+	}
+	if refusal != nil {
+		return nil, refusal
 	}
 	var token string
 	if err == nil {

@@ -10,9 +10,9 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// limits slows down whoever asks too often. Every request counts against its
-// client id; only refused ones count against the address, as thousands of
-// devices may share one.
+// Limits slow down whoever asks too often: a device that proved itself, by its
+// client id; who did not, by address. Both are of our own making or checked,
+// and so of bounded length: a foreign text would fill the memory.
 const (
 	attempts      = rate.Limit(1) // a second
 	attemptsBurst = 20
@@ -40,12 +40,16 @@ func (l *limiter) of(key string) *rate.Limiter {
 	return b
 }
 
-// wait returns how long a bucket stays empty, 0 if it is not.
-func wait(b *rate.Limiter, now time.Time) time.Duration {
-	if missing := 1 - b.TokensAt(now); missing > 0 {
-		return time.Duration(missing / float64(attempts) * float64(time.Second))
+// take takes one request out of a key's bucket. From an empty one it takes
+// nothing and refuses, telling how long to wait.
+func (l *limiter) take(key string, now time.Time) *Refusal {
+	b := l.of(key)
+	if b.AllowN(now, 1) {
+		return nil
 	}
-	return 0
+	missing := 1 - b.TokensAt(now)
+	retry := time.Duration(missing / float64(attempts) * float64(time.Second))
+	return &Refusal{"slow_down", "asked too often; try later", http.StatusTooManyRequests, retry}
 }
 
 // source is where a request comes from: its address, or of IPv6 the network,

@@ -390,6 +390,27 @@ func TestWhoAsksTooOftenWaits(t *testing.T) {
 	}
 }
 
+// An address may be a proxy's or a whole depot's, and a client id is no secret.
+func TestOthersGuessesDoNotKeepADeviceOut(t *testing.T) {
+	w := start(t)
+	h := w.Endpoint(slog.New(slog.DiscardHandler))
+	ask := func(id, secret string) int {
+		resp, _ := post(t, h, url.Values{"grant_type": {"client_credentials"}}, func(r *http.Request) { r.SetBasicAuth(id, secret) })
+		return resp.StatusCode
+	}
+	for _, guessed := range []string{"client", "other"} {
+		for range 50 {
+			ask(guessed, "guess")
+		}
+		if got := ask(guessed, "guess"); got != 429 {
+			t.Errorf("a guess too many for %q: %d", guessed, got)
+		}
+		if got := ask("client", "secret"); got != 200 {
+			t.Errorf("after guesses for %q the device itself: %d", guessed, got)
+		}
+	}
+}
+
 func BenchmarkVerifyAgain(b *testing.B) {
 	a := &accounts{}
 	a.set("client", "secret")
