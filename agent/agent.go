@@ -93,6 +93,7 @@ func New(o Options) (*Agent, error) {
 		images: images, trust: trust, queue: newQueue(), stopped: make(chan struct{}),
 		asked: make(map[ota.UpdateID]bool),
 	}
+	a.bus.log.last = o.State.firstEvent()
 	a.pace = newPace(func(c Command) { a.queue.own(c) })
 	a.life, a.end = context.WithCancel(context.Background())
 	a.beat()

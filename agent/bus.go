@@ -6,8 +6,9 @@ import (
 )
 
 // bus hands every event to every subscriber, in the same order, and never
-// waits for any of them.
+// waits for any of them. The latest stay in its log.
 type bus struct {
+	log    eventLog
 	mu     sync.Mutex
 	subs   map[*Subscription]struct{}
 	closed bool
@@ -41,6 +42,7 @@ func (b *bus) subscribe(size int) *Subscription {
 func (b *bus) send(e Event) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.log.add(e)
 	for s := range b.subs {
 		if len(s.events) == s.size {
 			s.events = s.events[1:]

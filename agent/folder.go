@@ -55,6 +55,18 @@ func openFolder(path string, create bool) (*folder, error) {
 	return &folder{dir: os.NewFile(uintptr(fd), at), path: at}, nil
 }
 
+// CheckFolder looks for a way in which others could put something of theirs
+// into the place of a file in the directory path, and fails with it: a link on
+// the way that anyone can have made, or a directory that everyone can write to
+// and that is not sticky. It fails, too, if path is no directory.
+func CheckFolder(path string) error {
+	d, err := openFolder(path, false)
+	if err != nil {
+		return err
+	}
+	return d.close()
+}
+
 // enter opens the directory name in dir, which is at path at.
 func enter(dir *os.File, at, name string, create bool) (*os.File, error) {
 	open, err := shared(dir, at)

@@ -22,6 +22,7 @@ import (
 //
 //	lock            held while a client runs; contains its pid
 //	identity.json   whose journal this is
+//	starts          how often a client has started here; see Told
 //	journal/        one small file for each update; see Entry
 //	work/           scratch directories of the installer, one for each update
 //	old-TIME/       the same of an earlier identity
@@ -36,6 +37,7 @@ type State struct {
 
 	entries map[ota.UpdateID]*Entry
 	last    int64 // highest Seq given
+	starts  uint64
 }
 
 // Identity is which device talks to which server. A journal is true for one
@@ -81,6 +83,9 @@ func (s *State) open(dir string, id Identity) (err error) {
 		return err
 	}
 	if err := s.identify(id); err != nil {
+		return err
+	}
+	if err := s.countStart(); err != nil {
 		return err
 	}
 	if s.journal, err = s.dir.private(journalDir); err != nil {
