@@ -20,11 +20,14 @@ type web struct {
 	ended       chan error   // of each listener that serves
 }
 
-// Limits of what a caller may take of the server before a handler has a say.
-// Bodies and answers have no limit of time here, as packages may be large and
-// links slow: whoever reads a body bounds it.
+// Limits of what a caller may take of the server where no handler has a say.
+// Packages may be large and links slow: whoever reads a body, or answers with
+// more than a list, sets deadlines of its own that go along with the bytes.
 const (
 	headerPatience = 10 * time.Second
+	bodyPatience   = time.Minute     // for a body that nobody reads
+	restPatience   = 5 * time.Second // for what of a body is left after the answer
+	answerPatience = 2 * time.Minute // for an answer nobody gave another deadline
 	idlePatience   = 2 * time.Minute
 	maxHeader      = 64 << 10
 )
@@ -86,13 +89,28 @@ func (w *web) addresses() (a Addresses) {
 }
 
 func (w *web) serve(h http.Handler) {
-	w.server.Handler = h
+	w.server.Handler = boundBody(h)
 	if w.plain != nil {
 		go func() { w.ended <- w.server.Serve(w.plain) }()
 	}
 	if w.safe != nil {
 		go func() { w.ended <- w.server.ServeTLS(w.safe, "", "") }()
 	}
+}
+
+// boundBody ends the wait for a body. net/http reads what a handler left
+// unread, to keep the connection, and waits for it as long as the caller likes.
+func boundBody(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Body == http.NoBody {
+			next.ServeHTTP(w, r)
+			return
+		}
+		ctl := http.NewResponseController(w)
+		_ = ctl.SetReadDeadline(time.Now().Add(bodyPatience))
+		defer func() { _ = ctl.SetReadDeadline(time.Now().Add(restPatience)) }()
+		next.ServeHTTP(w, r)
+	})
 }
 
 // stop stops listening and lets running requests end until ctx does; then it

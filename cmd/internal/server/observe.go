@@ -35,7 +35,8 @@ func observe(next http.Handler, log *slog.Logger) http.Handler {
 	})
 }
 
-// observed watches an answer pass. It hands ReadFrom on, so that the kernel
+// observed watches an answer pass, and begins it with a deadline, so that a
+// caller who reads nothing holds no connection for ever. It hands ReadFrom on, so that the kernel
 // can still copy files to the network by itself, and Unwrap lets
 // http.ResponseController reach what lies below.
 type observed struct {
@@ -45,27 +46,29 @@ type observed struct {
 }
 
 func (o *observed) WriteHeader(status int) {
-	if o.status == 0 && status >= 200 {
-		o.status = status
+	if status >= 200 {
+		o.begin(status)
 	}
 	o.ResponseWriter.WriteHeader(status)
 }
 
-func (o *observed) begin() {
+func (o *observed) begin(status int) {
 	if o.status == 0 {
-		o.status = http.StatusOK
+		o.status = status
+		// Writers without deadlines, as in tests, do without.
+		_ = http.NewResponseController(o.ResponseWriter).SetWriteDeadline(time.Now().Add(answerPatience))
 	}
 }
 
 func (o *observed) Write(b []byte) (int, error) {
-	o.begin()
+	o.begin(http.StatusOK)
 	n, err := o.ResponseWriter.Write(b)
 	o.bytes += int64(n)
 	return n, err
 }
 
 func (o *observed) ReadFrom(r io.Reader) (int64, error) {
-	o.begin()
+	o.begin(http.StatusOK)
 	n, err := io.Copy(o.ResponseWriter, r)
 	o.bytes += n
 	return n, err
