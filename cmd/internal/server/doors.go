@@ -21,7 +21,7 @@ type doors struct {
 
 func (d *doors) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch path := r.URL.Path; {
-	case strings.HasPrefix(path, "/api/v1/mydevice/"):
+	case isConversation(path):
 		d.device.ServeHTTP(w, r)
 	case path == "/healthz":
 		d.health.alive(w, r)
@@ -34,6 +34,14 @@ func (d *doors) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		d.operator.ServeHTTP(w, r)
 	}
+}
+
+// isConversation tells what devices say to the server, below
+// /api/v1/mydevice/{uuid}/, from the operators' view of a device, which is at
+// that path itself.
+func isConversation(path string) bool {
+	rest, ok := strings.CutPrefix(path, "/api/v1/mydevice/")
+	return ok && strings.Contains(rest, "/")
 }
 
 // open puts the rooms together and returns the way in.

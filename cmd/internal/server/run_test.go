@@ -345,6 +345,8 @@ func TestDevicesAndOperatorsProveThemselves(t *testing.T) {
 	l.expect("GET", updates(mine.id), "", operator, 403, "forbidden")
 	l.expect("GET", updates(mine.id), "", other.token, 403, "forbidden")
 	l.expect("GET", updates(mine.id), "", mine.token, 200, "[]")
+	l.expect("GET", "/api/v1/mydevice/"+mine.id, "", mine.token, 200, `"deviceName":"mine"`)
+	l.expect("GET", "/api/v1/mydevice/"+mine.id, "", other.token, 403, "forbidden")
 
 	l.expect("GET", "/api/v1/devices", "", "", 401, "not_authenticated")
 	l.expect("GET", "/api/v1/devices", "", "nonsense", 401, "invalid_token")
