@@ -74,6 +74,8 @@ type GatewayConfig struct {
 	RVI       bool `toml:"rvi"`
 	Socket    bool `toml:"socket"`
 	Websocket bool `toml:"websocket"`
+
+	TokenFile string `toml:"token_file"` // what HTTP and websocket ask for; empty: loopback only
 }
 
 // NetworkConfig says where gateways listen.

@@ -37,7 +37,7 @@ func (c Config) checkGateways() error {
 	for _, missing := range []struct {
 		name string
 		on   bool
-	}{{"dbus", g.DBus}, {"rvi", g.RVI}, {"socket", g.Socket}, {"websocket", g.Websocket}} {
+	}{{"dbus", g.DBus}, {"rvi", g.RVI}} {
 		if missing.on {
 			return fmt.Errorf("gateway.%s: not available in this version", missing.name)
 		}

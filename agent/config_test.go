@@ -56,6 +56,7 @@ http = true
 rvi = true
 socket = true
 websocket = true
+token_file = "/etc/token"
 
 [network]
 http_server = "[::1]:1"
@@ -80,7 +81,7 @@ func TestEveryKeyOfTheFile(t *testing.T) {
 		Core:    CoreConfig{"https://core.example.com", false, 60},
 		DBus:    &DBusConfig{"a.b", "/a/b", "a.b", "c.d", "/c/d", 30},
 		Device:  DeviceConfig{"u", "v", "/var/p", "deb", "/r", "/etc/certs", "", false, "/var/s", Paths{"/k1", "/k2"}},
-		Gateway: GatewayConfig{true, true, true, true, true, true},
+		Gateway: GatewayConfig{true, true, true, true, true, true, "/etc/token"},
 		Network: NetworkConfig{"[::1]:1", "127.0.0.1:2", "/c.socket", "/e.socket", "localhost:3"},
 		RVI:     &RVIConfig{"http://rvi:8901", "/var/rvi", 20},
 	}
@@ -211,8 +212,6 @@ func TestValidate(t *testing.T) {
 		"[gateway]\ndbus=true\n[dbus]":           "gateway.dbus: not available in this version",
 		"[gateway]\nrvi=true\n[dbus]":            "gateway.rvi: a [dbus] and an [rvi] section are needed",
 		"[gateway]\nrvi=true\n[dbus]\n[rvi]":     "gateway.rvi: not available in this version",
-		"[gateway]\nsocket=true":                 "gateway.socket: not available in this version",
-		"[gateway]\nwebsocket=true":              "gateway.websocket: not available in this version",
 		"[device]\npackage_manager='DEB'":        "",
 		"[device]\npackage_manager='File:/X'":    "",
 		"[device]\npackage_manager='file:'":      "device.package_manager: expected off, deb or file:PATH",

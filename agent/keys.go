@@ -163,6 +163,7 @@ var Keys = []Key{
 	{"gateway", "rvi", "BOOL", "RVI, instead of HTTP to the server", func(c *Config) any { return &c.Gateway.RVI }, nil},
 	{"gateway", "socket", "BOOL", "Unix domain sockets", func(c *Config) any { return &c.Gateway.Socket }, nil},
 	{"gateway", "websocket", "BOOL", "commands and events over websocket", func(c *Config) any { return &c.Gateway.Websocket }, nil},
+	{"gateway", "token_file", "PATH", "file (mode 0600) with the token that HTTP and websocket ask for; without it (the default) they listen on loopback only", func(c *Config) any { return &c.Gateway.TokenFile }, nil},
 	{"network", "http_server", "ADDR", "where the HTTP gateway listens, ip:port", func(c *Config) any { return &c.Network.HTTPServer }, isNumericAddress},
 	{"network", "rvi_edge_server", "ADDR", "where the RVI edge listens, ip:port", func(c *Config) any { return &c.Network.RVIEdgeServer }, isNumericAddress},
 	{"network", "socket_commands_path", "PATH", "socket that takes commands", func(c *Config) any { return &c.Network.SocketCommandsPath }, notEmpty},
