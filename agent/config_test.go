@@ -316,7 +316,7 @@ func TestFlagNames(t *testing.T) {
 		gateway-console gateway-dbus gateway-http gateway-rvi gateway-socket gateway-websocket
 		network-http-server network-rvi-edge-server network-socket-commands-path network-socket-events-path network-websocket-server
 		rvi-client rvi-storage-dir rvi-timeout
-		device-state-dir device-package-root device-trusted-keys device-auto-download`)
+		device-state-dir device-package-root device-trusted-keys device-auto-download gateway-token-file`)
 	slices.Sort(names)
 	slices.Sort(want)
 	if diff := cmp.Diff(want, names); diff != "" {
