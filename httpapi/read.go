@@ -68,11 +68,11 @@ func decode(body []byte, into any) error {
 // parseReport reads the array of results a device posts for an update. Each
 // needs a UUID and a code from 0 to 19; the text may be left out.
 func parseReport(id ota.UpdateID, body []byte) (ota.Report, error) {
-	var results []struct {
+	var results list[struct {
 		ID   *string `json:"id"`
 		Code *int    `json:"result_code"`
 		Text string  `json:"result_text"`
-	}
+	}]
 	if err := decode(body, &results); err != nil {
 		return ota.Report{}, err
 	}
@@ -97,8 +97,8 @@ func parseReport(id ota.UpdateID, body []byte) (ota.Report, error) {
 // an object without packages empties it by accident.
 func parseInstalled(body []byte) (ota.Inventory, error) {
 	var soft struct {
-		Packages *[]PackageID `json:"packages"`
-		Firmware []Firmware   `json:"firmware"`
+		Packages *list[PackageID] `json:"packages"`
+		Firmware list[Firmware]   `json:"firmware"`
 	}
 	var into any = &soft
 	if bytes.HasPrefix(bytes.TrimLeft(body, " \t\r\n"), []byte("[")) {

@@ -2,6 +2,8 @@ package httpapi
 
 import (
 	"encoding/json"
+	"runtime"
+	"strings"
 	"testing"
 	"unicode/utf8"
 
@@ -71,6 +73,29 @@ func FuzzInstalled(f *testing.F) {
 			t.Error(diff)
 		}
 	})
+}
+
+func TestLongListsTakeNoMemory(t *testing.T) {
+	empty := strings.TrimSuffix(strings.Repeat("{},", maxInstalled/4), ",")
+	for name, parse := range map[string]func() error{
+		"report":    func() error { _, err := parseReport("u", []byte("["+empty[:3<<19]+"{}]")); return err },
+		"installed": func() error { _, err := parseInstalled([]byte("[" + empty + "]")); return err },
+		"firmware": func() error {
+			_, err := parseInstalled([]byte(`{"packages":[],"firmware":[` + empty + `]}`))
+			return err
+		},
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		err := parse()
+		runtime.ReadMemStats(&after)
+		if ota.KindOf(err) != ota.KindInvalid {
+			t.Errorf("%s: %v", name, err)
+		}
+		if took := after.TotalAlloc - before.TotalAlloc; took > 8*maxInstalled {
+			t.Errorf("%s: %d MB were taken for a body of 8", name, took>>20)
+		}
+	}
 }
 
 func TestEveryKindHasAStatusAndBack(t *testing.T) {
