@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/updraft-ota/updraft/ota"
@@ -54,7 +55,7 @@ func ServeContent(w http.ResponseWriter, r *http.Request, c *ota.Content) {
 	pace := &pacer{ResponseWriter: w, ctl: http.NewResponseController(w)}
 	defer pace.done()
 	if whole, ok := c.Body.(io.ReadSeeker); ok {
-		http.ServeContent(&rangeRefusal{ResponseWriter: pace}, r, "", time.Time{}, whole)
+		serveRanges(&rangeRefusal{ResponseWriter: pace, size: c.Size}, r, whole)
 		return
 	}
 	if c.Size >= 0 {
@@ -63,6 +64,23 @@ func ServeContent(w http.ResponseWriter, r *http.Request, c *ota.Content) {
 	if r.Method != http.MethodHead {
 		_, _ = io.Copy(pace, c.Body) // what is cut short is told by its length
 	}
+}
+
+// maxRanges bounds the ranges of one request. Each costs a head of its own,
+// which may be far longer than the asking.
+const maxRanges = 100
+
+// serveRanges does what http.ServeContent does, but passes over units it does
+// not know (RFC 9110, 14.2) and refuses too many ranges and the last 0 bytes.
+func serveRanges(w *rangeRefusal, r *http.Request, whole io.ReadSeeker) {
+	switch spec, ok := strings.CutPrefix(r.Header.Get("Range"), "bytes="); {
+	case !ok:
+		r.Header.Del("Range")
+	case strings.Count(spec, ",") >= maxRanges, strings.TrimSpace(spec) == "-0":
+		w.WriteHeader(http.StatusRequestedRangeNotSatisfiable)
+		return
+	}
+	http.ServeContent(w, r, "", time.Time{}, whole)
 }
 
 // etag is an artifact's name for caches and for If-Range.
@@ -116,6 +134,7 @@ func (p *pacer) done() {
 // rangeRefusal turns the plain text of a 416 or 412 into a problem document.
 type rangeRefusal struct {
 	http.ResponseWriter
+	size    int64
 	refused bool
 }
 
@@ -128,9 +147,11 @@ func (w *rangeRefusal) WriteHeader(status int) {
 	}
 	w.refused = true
 	w.Header().Del("Repr-Digest")
-	code, text := "range_not_satisfiable", "the range begins beyond the end; Content-Range tells the size"
+	code, text := "range_not_satisfiable", fmt.Sprintf("not a range, or beyond the end, which Content-Range tells, or more than %d ranges", maxRanges)
 	if status == http.StatusPreconditionFailed {
 		code, text = "precondition_failed", "the artifact is another one than asked for"
+	} else {
+		w.Header().Set("Content-Range", fmt.Sprintf("bytes */%d", w.size))
 	}
 	writeJSON(w.ResponseWriter, status, ProblemType, problem(status, code, text))
 }
