@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,37 +16,43 @@ type NewDevice struct {
 	Name       string
 	HardwareID string
 	Type       string // "" means Vehicle
+	Public     string // public credentials; "" leaves them as they are
 }
 
 // AddDevice registers a device. It fails with KindInvalid, or KindConflict
 // (conflicting_device) if the id, the name or the hardware id is taken.
-func (f *Fleet) AddDevice(ctx context.Context, ns ota.Namespace, n NewDevice) (ota.Device, error) {
-	d := ota.Device{Namespace: ns, ID: n.ID, Name: n.Name, HardwareID: n.HardwareID, Type: n.Type}
-	if d.ID == "" {
-		d.ID = ota.DeviceID(f.NewID())
-	}
-	if d.Type == "" {
-		d.Type = ota.Vehicle
-	}
-	if err := d.Validate(); err != nil {
-		return ota.Device{}, err
-	}
-	err := f.write(ctx, func(tx ota.Tx) error {
-		if _, err := tx.Device(d.ID); err == nil {
-			return ota.Fail(ota.KindConflict, "conflicting_device", "a device with uuid %s exists already", d.ID)
-		} else if ota.KindOf(err) != ota.KindNotFound {
-			return err
-		}
-		d.CreatedAt = tx.Now()
-		if err := tx.PutDevice(d); err != nil {
-			return err
-		}
-		return tell(tx, ota.DeviceCreated, d, "", map[string]string{"deviceName": d.Name, "deviceId": d.HardwareID, "deviceType": d.Type})
+func (f *Fleet) AddDevice(ctx context.Context, ns ota.Namespace, n NewDevice) (d ota.Device, err error) {
+	err = f.write(ctx, func(tx ota.Tx) error {
+		d, err = f.addDevice(tx, ns, n)
+		return err
 	})
 	return d, err
 }
 
-// ChangeDevice replaces a device's name, hardware id and type. It fails with
+func (f *Fleet) addDevice(tx ota.Tx, ns ota.Namespace, n NewDevice) (ota.Device, error) {
+	d := ota.Device{Namespace: ns, ID: n.ID, Name: n.Name, HardwareID: n.HardwareID, Type: cmp.Or(n.Type, ota.Vehicle), CreatedAt: tx.Now()}
+	if d.ID == "" {
+		d.ID = ota.DeviceID(f.NewID())
+	}
+	if err := d.Validate(); err != nil {
+		return d, err
+	}
+	if _, err := tx.Device(d.ID); err == nil {
+		return d, ota.Fail(ota.KindConflict, "conflicting_device", "a device with uuid %s exists already", d.ID)
+	} else if ota.KindOf(err) != ota.KindNotFound {
+		return d, err
+	}
+	if err := tx.PutDevice(d); err != nil {
+		return d, err
+	}
+	if err := tell(tx, ota.DeviceCreated, d, "", map[string]string{"deviceName": d.Name, "deviceId": d.HardwareID, "deviceType": d.Type}); err != nil {
+		return d, err
+	}
+	return d, putPublic(tx, d, n.Public)
+}
+
+// ChangeDevice replaces a device's name, hardware id and type, and its public
+// credentials if there are new ones. It fails with
 // KindNotFound, KindInvalid, or KindConflict (conflicting_device).
 func (f *Fleet) ChangeDevice(ctx context.Context, ns ota.Namespace, id ota.DeviceID, n NewDevice) error {
 	return f.write(ctx, func(tx ota.Tx) error {
@@ -63,7 +70,10 @@ func (f *Fleet) ChangeDevice(ctx context.Context, ns ota.Namespace, id ota.Devic
 		if err := tx.PutDevice(d); err != nil {
 			return err
 		}
-		return tell(tx, ota.DeviceChanged, d, "", nil)
+		if err := tell(tx, ota.DeviceChanged, d, "", nil); err != nil {
+			return err
+		}
+		return putPublic(tx, d, n.Public)
 	})
 }
 

@@ -45,10 +45,12 @@ func DeviceAPI(open Opener, log *slog.Logger) http.Handler {
 func conversation(w http.ResponseWriter, r *http.Request, open Opener, answer answerer) error {
 	id, err := ota.ParseDeviceID(r.PathValue("uuid"))
 	if err != nil {
+		Abandon(w, r)
 		return err
 	}
 	uplink, err := open(r, id)
 	if err != nil {
+		Abandon(w, r)
 		return err
 	}
 	return answer(w, r, uplink)
@@ -70,6 +72,7 @@ func pending(w http.ResponseWriter, r *http.Request, uplink ota.Uplink) error {
 func report(w http.ResponseWriter, r *http.Request, uplink ota.Uplink) error {
 	id, err := ota.ParseUpdateID(r.PathValue("id"))
 	if err != nil {
+		Abandon(w, r)
 		return err
 	}
 	body, err := ReadBody(w, r, maxReport)

@@ -35,6 +35,28 @@ func (id Identity) MayBe(device ota.DeviceID) error {
 	return ota.Fail(ota.KindForbidden, "forbidden", "this token does not speak for device %s", device)
 }
 
+// Within tells which namespace the request speaks of: the one its header
+// x-ats-namespace names, else a device's own, else the default (server.md
+// 1.1). It fails with KindForbidden if a device names another than its own,
+// and with KindInvalid if the header names none or several.
+func (id Identity) Within(r *http.Request) (ota.Namespace, error) {
+	named := r.Header[namespaceHeader]
+	switch {
+	case len(named) > 1:
+		return "", ota.Invalid("x-ats-namespace is given %d times", len(named))
+	case len(named) == 0 && id.Role == Device:
+		return id.Namespace, nil
+	case len(named) == 0:
+		return ota.DefaultNamespace, nil
+	case id.Role == Device && named[0] != string(id.Namespace):
+		return "", ota.Fail(ota.KindForbidden, "forbidden", "this token is for devices of another namespace")
+	}
+	ns := ota.Namespace(named[0])
+	return ns, ns.Validate()
+}
+
+const namespaceHeader = "X-Ats-Namespace" // in the form of http.Header's keys
+
 // MayOperate refuses a caller that is no operator. It fails with KindForbidden.
 func (id Identity) MayOperate() error {
 	if id.Role == Anyone || id.Role == Operator {
@@ -57,6 +79,9 @@ func OpenFor(who Who, uplink func(ota.DeviceID) ota.Uplink) Opener {
 			return nil, err
 		}
 		if err := id.MayBe(device); err != nil {
+			return nil, err
+		}
+		if _, err := id.Within(r); err != nil {
 			return nil, err
 		}
 		return uplink(device), nil

@@ -27,8 +27,14 @@ const bodyPatience = time.Minute
 
 // ReadBody reads a request's JSON text of at most max bytes, within a minute.
 // It fails with KindTooLarge, where possible before anything is read, and
-// with KindInvalid if the body ends early, is too slow, or is not UTF-8.
-func ReadBody(w http.ResponseWriter, r *http.Request, max int64) ([]byte, error) {
+// with KindInvalid if the body ends early, is too slow, or is not UTF-8; the
+// rest of the body is then abandoned.
+func ReadBody(w http.ResponseWriter, r *http.Request, max int64) (body []byte, err error) {
+	defer func() {
+		if err != nil {
+			Abandon(w, r)
+		}
+	}()
 	if r.ContentLength > max {
 		return nil, tooLarge(max)
 	}
@@ -36,7 +42,7 @@ func ReadBody(w http.ResponseWriter, r *http.Request, max int64) ([]byte, error)
 	// time is then the server's own.
 	ctl := http.NewResponseController(w)
 	_ = ctl.SetReadDeadline(time.Now().Add(bodyPatience))
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, max))
+	body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, max))
 	// A deadline that passed later would look as if the client had gone.
 	_ = ctl.SetReadDeadline(time.Time{})
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
@@ -51,6 +57,21 @@ func ReadBody(w http.ResponseWriter, r *http.Request, max int64) ([]byte, error)
 		return nil, ota.Invalid("the body is not valid UTF-8")
 	}
 	return body, nil
+}
+
+// leftoverPatience is how long a caller that is refused may go on sending.
+const leftoverPatience = 5 * time.Second
+
+// Abandon says that nobody will read the rest of the request's body: the
+// answer ends the connection, and what still arrives is looked at for a few
+// seconds only. It must be called before the answer begins. HTTP/2 needs none
+// of it, as it can end one stream alone.
+func Abandon(w http.ResponseWriter, r *http.Request) {
+	if r.ContentLength == 0 || r.ProtoMajor != 1 {
+		return
+	}
+	w.Header().Set("Connection", "close")
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(leftoverPatience)) // see ReadBody
 }
 
 func tooLarge(max int64) error {

@@ -23,6 +23,6 @@ func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop)
-	root := operator.Root(version, server.Command(), demo.Command())
+	root := operator.Root(version, server.Command(version), demo.Command())
 	return operator.Execute(ctx, root, os.Args[1:])
 }

@@ -1,9 +1,3 @@
-// Package operator is the operators' API (server.md 1.4, 1.6, 1.7): devices,
-// packages, and what is sent to whom. It translates between HTTP and fleet
-// and decides nothing.
-//
-// The Go types here are the contract: the OpenAPI document is made from them
-// (openapi.json), and the client in the child package from the document.
 package operator
 
 //go:generate go run ./internal/writedoc openapi.json
@@ -34,8 +28,8 @@ const maxJSON = 1 << 20
 // New serves the operators' API at its full paths below /api/v1/, with its
 // own description at /api/v1/openapi.json, which everyone may read. It also
 // serves GET /api/v1/mydevice/{uuid}, as what a device asks about itself is
-// what operators see of it.
-func New(f *fleet.Fleet, who httpapi.Who, log *slog.Logger) http.Handler {
+// what operators see of it. Every answer names the program's version.
+func New(f *fleet.Fleet, who httpapi.Who, version string, log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
 	a := build(mux, f, who, log)
 	doc, err := a.document()
@@ -46,7 +40,7 @@ func New(f *fleet.Fleet, who httpapi.Who, log *slog.Logger) http.Handler {
 		w.Header().Set("Content-Type", "application/vnd.oai.openapi+json;version=3.1")
 		_, _ = w.Write(doc)
 	})
-	return httpapi.Door(mux, log)
+	return traced(version, httpapi.Door(mux, log))
 }
 
 // Document is the OpenAPI 3.1 document of the whole HTTP surface: operators',
@@ -79,6 +73,9 @@ func build(mux *http.ServeMux, f *fleet.Fleet, who httpapi.Who, log *slog.Logger
 	})
 	a.huma.UseMiddleware(a.admit)
 	a.devices()
+	a.publicCredentials()
+	a.deviceInfo()
+	a.survey()
 	a.systemInfo()
 	a.packages()
 	a.updates()
@@ -96,29 +93,39 @@ const aboutItself = "device"
 func (a *api) admit(ctx huma.Context, next func(huma.Context)) {
 	r, w := humago.Unwrap(ctx)
 	err := a.may(r, ctx)
+	if err != nil {
+		httpapi.Abandon(w, r)
+	}
 	if op := ctx.Operation(); err == nil && op.RequestBody != nil && op.RequestBody.Content["application/json"] != nil {
 		var text []byte
 		text, err = httpapi.ReadBody(w, r, op.MaxBodyBytes-1) // huma takes less than its limit
 		r.Body = io.NopCloser(bytes.NewReader(text))
 	}
 	if err != nil {
-		httpapi.Refuse(w, r, a.log, err)
+		httpapi.Refuse(w, r, a.logger(r.Context()), err)
 		return
 	}
 	ctx.SetHeader("Cache-Control", "no-store")
 	next(ctx)
 }
 
+// may decides who may ask what, and settles the namespace for Space to read.
 func (a *api) may(r *http.Request, ctx huma.Context) error {
 	id, err := a.who(r)
 	if err != nil {
 		return err
 	}
+	if err := mayAsk(id, ctx); err != nil {
+		return err
+	}
+	ns, err := id.Within(r)
+	r.Header.Set("x-ats-namespace", string(ns))
+	return err
+}
+
+func mayAsk(id httpapi.Identity, ctx huma.Context) error {
 	if _, ok := ctx.Operation().Metadata[aboutItself]; !ok {
 		return id.MayOperate()
-	}
-	if id.Role == httpapi.Device { // a device is in one namespace, whatever it says
-		r.Header.Set("x-ats-namespace", string(id.Namespace))
 	}
 	device, err := ota.ParseDeviceID(ctx.Param("uuid"))
 	if err != nil {
@@ -141,7 +148,7 @@ func handle[I, O any](a *api, op huma.Operation, serve func(context.Context, *I)
 		}
 		p := problem(httpapi.ProblemOf(err))
 		if p.Status >= 500 && ctx.Err() == nil {
-			a.log.Error("request failed", "operation", op.OperationID, "err", err)
+			a.logger(ctx).Error("request failed", "operation", op.OperationID, "err", err)
 		}
 		return nil, &p
 	})
@@ -185,44 +192,12 @@ func invalid(status int, text string, errs ...error) huma.StatusError {
 	return &p
 }
 
-// Space is the namespace a caller speaks of.
+// Space is the namespace a caller speaks of. Its rules are in admit.
 type Space struct {
-	Namespace string `header:"x-ats-namespace" default:"default" maxLength:"100"`
+	Namespace string `header:"x-ats-namespace" default:"default" maxLength:"200"`
 }
 
 func (s Space) ns() ota.Namespace { return ota.Namespace(s.Namespace) }
-
-// Page is a piece of a list: all of it unless an offset or a limit is given.
-type Page struct {
-	Offset int `query:"offset" minimum:"0"`
-	Limit  int `query:"limit" minimum:"0" doc:"50 if only an offset is given; without both, everything"`
-}
-
-// Resolve implements huma.Resolver.
-func (p *Page) Resolve(ctx huma.Context) []error {
-	if p.Limit == 0 && ctx.Query("offset") != "" {
-		p.Limit = 50
-	}
-	return nil
-}
-
-// cut returns the page of a list.
-func cut[T any](p Page, list []T) []T {
-	list = list[min(p.Offset, len(list)):]
-	if p.Limit > 0 {
-		list = list[:min(p.Limit, len(list))]
-	}
-	return list
-}
-
-// each translates a list. No list is null on the wire.
-func each[T, U any](list []T, f func(T) U) []U {
-	out := make([]U, len(list))
-	for i, v := range list {
-		out[i] = f(v)
-	}
-	return out
-}
 
 // body is an answer's body.
 type body[T any] struct{ Body T }

@@ -38,10 +38,11 @@ type Block struct {
 
 // DeviceT is what an operator says of a device.
 type DeviceT struct {
-	UUID       string `json:"uuid,omitempty" format:"uuid" doc:"of a new device; chosen by the server unless given"`
-	DeviceName string `json:"deviceName" doc:"unique in its namespace"`
-	DeviceID   string `json:"deviceId,omitempty" doc:"the maker's id, such as a VIN; unique in its namespace"`
-	DeviceType string `json:"deviceType,omitempty" enum:"Vehicle,Other" default:"Vehicle"`
+	UUID        string `json:"uuid,omitempty" format:"uuid" doc:"of a new device; chosen by the server unless given"`
+	DeviceName  string `json:"deviceName" doc:"unique in its namespace"`
+	DeviceID    string `json:"deviceId,omitempty" doc:"the maker's id, such as a VIN; unique in its namespace"`
+	DeviceType  string `json:"deviceType,omitempty" enum:"Vehicle,Other" default:"Vehicle"`
+	Credentials string `json:"credentials,omitempty" doc:"public ones, any text of at most 64 KiB; kept as they are unless given"`
 }
 
 // Credentials prove a device's identity at POST /token.
@@ -110,18 +111,13 @@ func (a *api) listDevices(ctx context.Context, in *struct {
 	if in.Regex != "" && in.DeviceID != "" {
 		return nil, ota.Invalid("give regex or deviceId, not both")
 	}
-	re, err := compile(in.Regex)
-	if err != nil {
-		return nil, err
-	}
-	list, _, err := a.fleet.Devices(ctx, ota.DeviceFilter{Namespace: in.ns(), HardwareID: in.DeviceID})
-	list = slices.DeleteFunc(list, func(s ota.DeviceSummary) bool { return !re.MatchString(s.Name) })
+	list, err := a.searchDevices(ctx, ota.DeviceFilter{Namespace: in.ns(), HardwareID: in.DeviceID}, in.Regex)
 	return answer(each(cut(in.Page, list), fromDevice), err)
 }
 
 func (d DeviceT) device() fleet.NewDevice {
 	id, _ := ota.ParseDeviceID(d.UUID) // the format was checked; empty stays empty
-	return fleet.NewDevice{ID: id, Name: d.DeviceName, HardwareID: d.DeviceID, Type: d.DeviceType}
+	return fleet.NewDevice{ID: id, Name: d.DeviceName, HardwareID: d.DeviceID, Type: d.DeviceType, Public: d.Credentials}
 }
 
 func (a *api) addDevice(ctx context.Context, in *struct {

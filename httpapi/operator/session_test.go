@@ -11,6 +11,7 @@ import (
 
 	"github.com/updraft-ota/updraft/httpapi"
 	"github.com/updraft-ota/updraft/httpapi/operator"
+	"github.com/updraft-ota/updraft/ota"
 )
 
 const none = "99999999-9999-4999-8999-999999999999"
@@ -147,6 +148,7 @@ func TestEverythingDocumentedIsServed(t *testing.T) {
 		t.Errorf("updates %+v", got)
 	}
 	w.ask("POST", queue+"/sync", "", 204)
+	lookAround(t, w, car)
 
 	// At the end everything goes, the car's token too.
 	w.ask("DELETE", "/api/v1/packages/radio/1.0", "", 204)
@@ -173,6 +175,36 @@ func TestEverythingDocumentedIsServed(t *testing.T) {
 		method, path, _ := strings.Cut(route, " ")
 		if w.doc.Paths[path][strings.ToLower(method)] == nil {
 			t.Errorf("%s is served, but not documented", route)
+		}
+	}
+}
+
+// lookAround asks about all devices; car has "Movie & more" 1.
+func lookAround(t *testing.T, w *world, car string) {
+	t.Helper()
+	const movie = `{"name":"Movie & more","version":"1"}`
+	for _, tt := range []struct{ method, path, body, want string }{
+		{"GET", "/device_count/Movie%20&%20more/1", "", `{"deviceCount":1,"groupIds":[]}`},
+		{"GET", "/device_count/Movie%20&%20more/2", "", `{"deviceCount":0,"groupIds":[]}`},
+		{"GET", "/active_device_count?start=2026-11-21T12:01:00Z&end=2026-11-21T14:01:00.1%2B02:00", "", `{"deviceCount":1}`},
+		{"GET", "/active_device_count?start=2026-11-21T12:00:00Z&end=2026-11-21T12:01:00Z", "", `{"deviceCount":0}`},
+		{"GET", "/device_packages", "", `{"total":1,"limit":1,"offset":0,"values":[` + movie + `]}`},
+		{"GET", "/device_packages?offset=1", "", `{"total":1,"limit":50,"offset":1,"values":[]}`},
+		{"POST", "/packages/affected", `[` + movie + `,{"name":"b","version":"2"},` + movie + `]`, `{"` + car + `":[` + movie + `]}`},
+		{"POST", "/packages/affected", `[]`, `{}`},
+		{"GET", "/package_stats/Movie%20&%20more", "", `{"total":1,"limit":1,"offset":0,"values":[{"packageVersion":"1","installedCount":1}]}`},
+		{"GET", "/package_stats/Movie%20&%20more?limit=7", "", `{"total":1,"limit":7,"offset":0,"values":[{"packageVersion":"1","installedCount":1}]}`},
+		{"GET", "/package_stats/b", "", `{"total":0,"limit":0,"offset":0,"values":[]}`},
+		{"PUT", "/devices", `{"deviceName":"car","deviceId":"VIN1","credentials":"a key\n"}`, `"` + car + `"`},
+		{"GET", "/devices/" + car + "/public_credentials", "", `{"uuid":"` + car + `","credentials":"a key\n"}`},
+		{"GET", "/devices_info?regex=^my", "", `[{"namespace":"default","uuid":"` + car + `","deviceName":"my car","deviceId":"VIN1","deviceType":"Other",` +
+			`"lastSeen":"2026-11-21T12:01:00Z","createdAt":"2026-11-21T12:00:00Z","activatedAt":"2026-11-21T12:01:00Z"}]`},
+		{"GET", "/devices_info?regex=^your", "", `[]`},
+		{"GET", "/devices_info/" + car + "?status=true", "", `{"namespace":"default","uuid":"` + car + `","deviceName":"my car","deviceId":"VIN1","deviceType":"Other",` +
+			`"lastSeen":"2026-11-21T12:01:00Z","createdAt":"2026-11-21T12:00:00Z","activatedAt":"2026-11-21T12:01:00Z","status":"Error"}`},
+	} {
+		if got := w.ask(tt.method, "/api/v1"+tt.path, tt.body, 200).text; strings.TrimSpace(got) != tt.want {
+			t.Errorf("%s %s:\n got %s\nwant %s", tt.method, tt.path, got, tt.want)
 		}
 	}
 }
@@ -216,14 +248,37 @@ func TestNamespacesDoNotMeet(t *testing.T) {
 	w := start(t)
 	car := w.device("car")
 	w.upload("/api/v1/packages/a/1", "x", 204)
-	for _, path := range []string{"/devices/" + car, "/devices/" + car + "/packages", "/device_updates/" + car + "/queued", "/device_updates/" + car + "/results", "/history?uuid=" + car} {
+	w.ask("PUT", "/api/v1/devices", `{"deviceName":"car","deviceId":"VIN","credentials":"theirs"}`, 200, "x-ats-namespace", "acme")
+	w.ask("PUT", "/api/v1/devices/"+car, `{"deviceName":"car","credentials":"ours"}`, 200)
+	for _, path := range []string{"/devices/" + car, "/devices_info/" + car, "/devices/" + car + "/public_credentials", "/devices/" + car + "/packages", "/device_updates/" + car + "/queued", "/device_updates/" + car + "/results", "/history?uuid=" + car} {
 		w.refused("GET", "/api/v1"+path, "", 404, "missing_device", "x-ats-namespace", "acme")
 		w.ask("GET", "/api/v1"+path, "", 200)
 	}
-	for _, path := range []string{"/devices", "/packages", "/updates"} {
+	for _, path := range []string{"/packages", "/updates"} {
 		if got := w.ask("GET", "/api/v1"+path, "", 200, "x-ats-namespace", "acme"); got.text != "[]\n" {
 			t.Errorf("%s: %s", path, got.text)
 		}
+	}
+	if got := into[[]operator.Device](t, w.ask("GET", "/api/v1/devices", "", 200, "x-ats-namespace", "acme")); len(got) != 1 || got[0].UUID == car {
+		t.Errorf("devices %+v", got)
+	}
+	// What one namespace has installed, another does not count (defect 9).
+	if err := w.fleet.Uplink(ota.DeviceID(car)).Installed(t.Context(), ota.Inventory{Packages: []ota.Installed{{PackageID: ota.PackageID{Name: "a", Version: "1"}}}}); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string][2]string{
+		"/package_stats/a":  {`"total":1`, `"total":0`},
+		"/device_packages":  {`"total":1`, `"total":0`},
+		"/device_count/a/1": {`"deviceCount":1`, `"deviceCount":0`},
+	} {
+		for i, ns := range []string{"default", "acme"} {
+			if got := w.ask("GET", "/api/v1"+path, "", 200, "x-ats-namespace", ns).text; !strings.Contains(got, want[i]) {
+				t.Errorf("%s in %s: %s", path, ns, got)
+			}
+		}
+	}
+	if got := w.ask("POST", "/api/v1/packages/affected", `[{"name":"a","version":"1"}]`, 200, "x-ats-namespace", "acme").text; got != "{}\n" {
+		t.Errorf("affected: %s", got)
 	}
 }
 
@@ -238,6 +293,10 @@ func TestADeviceOfAnotherNamespaceSeesItself(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	w.ask("GET", "/api/v1/mydevice/"+car+"/updates", "", 200)
+	for _, path := range []string{"", "/updates"} {
+		w.ask("GET", "/api/v1/mydevice/"+car+path, "", 200, "x-ats-namespace", "acme")
+		w.refused("GET", "/api/v1/mydevice/"+car+path, "", 403, "forbidden", "x-ats-namespace", "default")
+	}
 }
 
 func TestLists(t *testing.T) {

@@ -65,7 +65,7 @@ func start(t *testing.T, change ...func(*fleet.Options)) *world {
 	tokens.Now = clock
 	log := slog.New(slog.DiscardHandler)
 	who := tokens.Who(sha256.Sum256([]byte("admin")))
-	op := operator.New(w.fleet, who, log)
+	op := operator.New(w.fleet, who, "1.2", log)
 	mux := http.NewServeMux()
 	mux.Handle("/token", tokens.Endpoint(log))
 	mux.Handle("/api/v1/", op)

@@ -2,8 +2,8 @@ package server
 
 import "github.com/spf13/cobra"
 
-// Command is updraft server.
-func Command() *cobra.Command {
+// Command is updraft server, of that version.
+func Command(version string) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "server --data DIR",
 		Short: "Run the server",
@@ -29,7 +29,7 @@ it at once.`,
 		if err != nil {
 			return err
 		}
-		return Run(c.Context(), config, Hooks{Log: c.ErrOrStderr()})
+		return Run(c.Context(), config, Hooks{Log: c.ErrOrStderr(), Version: version})
 	}
 	return c
 }

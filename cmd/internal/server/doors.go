@@ -82,6 +82,6 @@ func (s *server) doors(who httpapi.Who) *doors {
 	return &doors{
 		health:   &s.health,
 		device:   httpapi.DeviceAPI(httpapi.OpenFor(who, uplink), s.log),
-		operator: operator.New(s.fleet, who, s.log),
+		operator: operator.New(s.fleet, who, s.Version, s.log),
 	}
 }

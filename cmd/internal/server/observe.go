@@ -31,7 +31,7 @@ func observe(next http.Handler, log *slog.Logger) http.Handler {
 		began := time.Now()
 		next.ServeHTTP(seen, r)
 		log.Debug("request", "method", r.Method, "path", r.URL.Path, "status", seen.status,
-			"bytes", seen.bytes, "took", time.Since(began), "from", r.RemoteAddr)
+			"bytes", seen.bytes, "took", time.Since(began), "from", r.RemoteAddr, "trace", w.Header().Get("x-ats-traceid"))
 	})
 }
 

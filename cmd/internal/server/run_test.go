@@ -353,6 +353,9 @@ func TestDevicesAndOperatorsProveThemselves(t *testing.T) {
 	l.expect("GET", "/api/v1/devices", "", mine.token, 403, "forbidden")
 	l.expect("GET", "/api/v1/devices", "", operator, 200, mine.id)
 	l.expect("GET", "/api/v1/openapi.json", "", "", 200, "openapi")
+	l.expect("GET", "/api/v1/mydevice/"+mine.id, "", operator, 403, "forbidden")
+	l.expect("GET", "/api/v1/mydevice/"+mine.id+"/", "", mine.token, 404, "missing_entity")
+	l.expect("GET", "/api/v1/mydevice", "", mine.token, 404, "missing_entity")
 
 	l.expect("DELETE", "/api/v1/devices/"+mine.id, "", operator, 200, "")
 	l.expect("GET", updates(mine.id), "", mine.token, 401, "invalid_token")

@@ -35,10 +35,11 @@ import (
 
 // Hooks let whoever runs a server watch it. All may be zero.
 type Hooks struct {
-	Log   io.Writer          // gets the log; nil is os.Stderr
-	Ready func(Addresses)    // called once the server serves
-	Fault func(point string) // see store.Options
-	Now   func() time.Time   // nil is time.Now
+	Log     io.Writer          // gets the log; nil is os.Stderr
+	Ready   func(Addresses)    // called once the server serves
+	Fault   func(point string) // see store.Options
+	Now     func() time.Time   // nil is time.Now
+	Version string             // of the program, as answers tell it; "" is unknown
 }
 
 // shutdownPatience is how long running requests get to end at a shutdown.
@@ -54,6 +55,9 @@ func Run(ctx context.Context, c Config, hooks Hooks) error {
 	}
 	if hooks.Now == nil {
 		hooks.Now = time.Now
+	}
+	if hooks.Version == "" {
+		hooks.Version = "unknown"
 	}
 	if hooks.Ready == nil {
 		hooks.Ready = func(Addresses) {}

@@ -60,6 +60,24 @@ func (e DeviceDeviceType) Valid() bool {
 	}
 }
 
+// Defines values for DeviceInfoDeviceType.
+const (
+	DeviceInfoDeviceTypeOther   DeviceInfoDeviceType = "Other"
+	DeviceInfoDeviceTypeVehicle DeviceInfoDeviceType = "Vehicle"
+)
+
+// Valid indicates whether the value is a known member of the DeviceInfoDeviceType enum.
+func (e DeviceInfoDeviceType) Valid() bool {
+	switch e {
+	case DeviceInfoDeviceTypeOther:
+		return true
+	case DeviceInfoDeviceTypeVehicle:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for DeviceTDeviceType.
 const (
 	DeviceTDeviceTypeOther   DeviceTDeviceType = "Other"
@@ -222,6 +240,11 @@ func (e ListUpdatesParamsStatus) Valid() bool {
 	}
 }
 
+// ActiveDeviceCount defines model for ActiveDeviceCount.
+type ActiveDeviceCount struct {
+	DeviceCount int64 `json:"deviceCount"`
+}
+
 // Artifact defines model for Artifact.
 type Artifact struct {
 	Name      string  `json:"name"`
@@ -278,8 +301,37 @@ type DeviceDeviceStatus string
 // DeviceDeviceType defines model for Device.DeviceType.
 type DeviceDeviceType string
 
+// DeviceCount defines model for DeviceCount.
+type DeviceCount struct {
+	DeviceCount int64 `json:"deviceCount"`
+
+	// GroupIds of the groups they are in
+	GroupIds []openapi_types.UUID `json:"groupIds"`
+}
+
+// DeviceInfo defines model for DeviceInfo.
+type DeviceInfo struct {
+	ActivatedAt *time.Time           `json:"activatedAt,omitempty"`
+	CreatedAt   time.Time            `json:"createdAt"`
+	DeviceId    *string              `json:"deviceId,omitempty"`
+	DeviceName  string               `json:"deviceName"`
+	DeviceType  DeviceInfoDeviceType `json:"deviceType"`
+	LastSeen    *time.Time           `json:"lastSeen,omitempty"`
+	Namespace   string               `json:"namespace"`
+
+	// Status only if asked for; as deviceStatus of a device
+	Status *string            `json:"status,omitempty"`
+	Uuid   openapi_types.UUID `json:"uuid"`
+}
+
+// DeviceInfoDeviceType defines model for DeviceInfo.DeviceType.
+type DeviceInfoDeviceType string
+
 // DeviceT defines model for DeviceT.
 type DeviceT struct {
+	// Credentials public ones, any text of at most 64 KiB; kept as they are unless given
+	Credentials *string `json:"credentials,omitempty"`
+
 	// DeviceId the maker's id, such as a VIN; unique in its namespace
 	DeviceId *string `json:"deviceId,omitempty"`
 
@@ -340,6 +392,34 @@ type PackageID struct {
 
 	// Version its version, any text
 	Version string `json:"version"`
+}
+
+// PackageStat defines model for PackageStat.
+type PackageStat struct {
+	InstalledCount int64  `json:"installedCount"`
+	PackageVersion string `json:"packageVersion"`
+}
+
+// PagedPackageID defines model for PagedPackageID.
+type PagedPackageID struct {
+	// Limit as asked for; the total if it was not
+	Limit  int64 `json:"limit"`
+	Offset int64 `json:"offset"`
+
+	// Total of the whole list
+	Total  int64       `json:"total"`
+	Values []PackageID `json:"values"`
+}
+
+// PagedPackageStat defines model for PagedPackageStat.
+type PagedPackageStat struct {
+	// Limit as asked for; the total if it was not
+	Limit  int64 `json:"limit"`
+	Offset int64 `json:"offset"`
+
+	// Total of the whole list
+	Total  int64         `json:"total"`
+	Values []PackageStat `json:"values"`
 }
 
 // Past defines model for Past.
@@ -410,6 +490,12 @@ type Problem struct {
 
 	// Type about:blank; code tells more
 	Type string `json:"type"`
+}
+
+// PublicCredentials defines model for PublicCredentials.
+type PublicCredentials struct {
+	Credentials string             `json:"credentials"`
+	Uuid        openapi_types.UUID `json:"uuid"`
 }
 
 // Result defines model for Result.
@@ -514,6 +600,30 @@ type Update struct {
 // UpdateStatus defines model for Update.Status.
 type UpdateStatus string
 
+// CountActiveDevicesParams defines parameters for CountActiveDevices.
+type CountActiveDevicesParams struct {
+	// Start inclusive
+	Start time.Time `form:"start" json:"start"`
+
+	// End exclusive
+	End           time.Time `form:"end" json:"end"`
+	XAtsNamespace *string   `json:"x-ats-namespace,omitempty"`
+}
+
+// CountDevicesWithParams defines parameters for CountDevicesWith.
+type CountDevicesWithParams struct {
+	XAtsNamespace *string `json:"x-ats-namespace,omitempty"`
+}
+
+// ListInstalledPackagesParams defines parameters for ListInstalledPackages.
+type ListInstalledPackagesParams struct {
+	Offset *int64 `form:"offset,omitempty" json:"offset,omitempty"`
+
+	// Limit 50 if only an offset is given; without both, everything
+	Limit         *int64  `form:"limit,omitempty" json:"limit,omitempty"`
+	XAtsNamespace *string `json:"x-ats-namespace,omitempty"`
+}
+
 // SendUpdateParams defines parameters for SendUpdate.
 type SendUpdateParams struct {
 	XAtsNamespace *string `json:"x-ats-namespace,omitempty"`
@@ -587,6 +697,11 @@ type AddDeviceParams struct {
 	XAtsNamespace *string `json:"x-ats-namespace,omitempty"`
 }
 
+// PutDeviceParams defines parameters for PutDevice.
+type PutDeviceParams struct {
+	XAtsNamespace *string `json:"x-ats-namespace,omitempty"`
+}
+
 // RemoveDeviceParams defines parameters for RemoveDevice.
 type RemoveDeviceParams struct {
 	XAtsNamespace *string `json:"x-ats-namespace,omitempty"`
@@ -614,6 +729,11 @@ type ListDevicePackagesParams struct {
 	XAtsNamespace *string `json:"x-ats-namespace,omitempty"`
 }
 
+// GetPublicCredentialsParams defines parameters for GetPublicCredentials.
+type GetPublicCredentialsParams struct {
+	XAtsNamespace *string `json:"x-ats-namespace,omitempty"`
+}
+
 // GetSystemInfoParams defines parameters for GetSystemInfo.
 type GetSystemInfoParams struct {
 	XAtsNamespace *string `json:"x-ats-namespace,omitempty"`
@@ -635,10 +755,34 @@ type SetSystemInfoParams struct {
 	XAtsNamespace *string `json:"x-ats-namespace,omitempty"`
 }
 
+// ListDevicesInfoParams defines parameters for ListDevicesInfo.
+type ListDevicesInfoParams struct {
+	Status *bool `form:"status,omitempty" json:"status,omitempty"`
+
+	// Regex pattern (RE2) on deviceName
+	Regex         *string `form:"regex,omitempty" json:"regex,omitempty"`
+	XAtsNamespace *string `json:"x-ats-namespace,omitempty"`
+}
+
+// GetDeviceInfoParams defines parameters for GetDeviceInfo.
+type GetDeviceInfoParams struct {
+	Status        *bool   `form:"status,omitempty" json:"status,omitempty"`
+	XAtsNamespace *string `json:"x-ats-namespace,omitempty"`
+}
+
 // ListHistoryParams defines parameters for ListHistory.
 type ListHistoryParams struct {
 	Uuid          openapi_types.UUID `form:"uuid" json:"uuid"`
 	XAtsNamespace *string            `json:"x-ats-namespace,omitempty"`
+}
+
+// ListPackageStatsParams defines parameters for ListPackageStats.
+type ListPackageStatsParams struct {
+	Offset *int64 `form:"offset,omitempty" json:"offset,omitempty"`
+
+	// Limit 50 if only an offset is given; without both, everything
+	Limit         *int64  `form:"limit,omitempty" json:"limit,omitempty"`
+	XAtsNamespace *string `json:"x-ats-namespace,omitempty"`
 }
 
 // ListPackagesParams defines parameters for ListPackages.
@@ -650,6 +794,14 @@ type ListPackagesParams struct {
 
 	// Regex pattern (RE2) on name or version
 	Regex         *string `form:"regex,omitempty" json:"regex,omitempty"`
+	XAtsNamespace *string `json:"x-ats-namespace,omitempty"`
+}
+
+// ListAffectedJSONBody defines parameters for ListAffected.
+type ListAffectedJSONBody = []PackageID
+
+// ListAffectedParams defines parameters for ListAffected.
+type ListAffectedParams struct {
 	XAtsNamespace *string `json:"x-ats-namespace,omitempty"`
 }
 
@@ -726,6 +878,9 @@ type OrderUpdatesJSONRequestBody OrderUpdatesJSONBody
 // AddDeviceJSONRequestBody defines body for AddDevice for application/json ContentType.
 type AddDeviceJSONRequestBody = DeviceT
 
+// PutDeviceJSONRequestBody defines body for PutDevice for application/json ContentType.
+type PutDeviceJSONRequestBody = DeviceT
+
 // ChangeDeviceJSONRequestBody defines body for ChangeDevice for application/json ContentType.
 type ChangeDeviceJSONRequestBody = DeviceT
 
@@ -734,6 +889,9 @@ type AddSystemInfoJSONRequestBody = AddSystemInfoJSONBody
 
 // SetSystemInfoJSONRequestBody defines body for SetSystemInfo for application/json ContentType.
 type SetSystemInfoJSONRequestBody = SetSystemInfoJSONBody
+
+// ListAffectedJSONRequestBody defines body for ListAffected for application/json ContentType.
+type ListAffectedJSONRequestBody = ListAffectedJSONBody
 
 // PutPackageMultipartRequestBody defines body for PutPackage for multipart/form-data ContentType.
 type PutPackageMultipartRequestBody PutPackageMultipartBody
@@ -815,6 +973,21 @@ func WithRequestEditorFn(fn RequestEditorFn) ClientOption {
 // The interface specification for the client above.
 type ClientInterface interface {
 
+	// CountActiveDevices Count devices first seen in a time
+	//
+	// Corresponds with GET /api/v1/active_device_count (the `CountActiveDevices` operationId).
+	CountActiveDevices(ctx context.Context, params *CountActiveDevicesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CountDevicesWith Count devices that have a package
+	//
+	// Corresponds with GET /api/v1/device_count/{name}/{version} (the `CountDevicesWith` operationId).
+	CountDevicesWith(ctx context.Context, name string, version string, params *CountDevicesWithParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListInstalledPackages List what is installed on any device
+	//
+	// Corresponds with GET /api/v1/device_packages (the `ListInstalledPackages` operationId).
+	ListInstalledPackages(ctx context.Context, params *ListInstalledPackagesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// SendUpdateWithBody performs a POST /api/v1/device_updates/{uuid} (the `SendUpdate` operationId) request,
 	// with any type of body and a specified content type.
 	SendUpdateWithBody(ctx context.Context, uuid openapi_types.UUID, params *SendUpdateParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -866,6 +1039,20 @@ type ClientInterface interface {
 	// Takes a body of the `application/json` content type.
 	AddDevice(ctx context.Context, params *AddDeviceParams, body AddDeviceJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// PutDeviceWithBody Set the public credentials of the device with this deviceId, which is registered if there is none
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /api/v1/devices (the `PutDevice` operationId).
+	PutDeviceWithBody(ctx context.Context, params *PutDeviceParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PutDevice Set the public credentials of the device with this deviceId, which is registered if there is none
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /api/v1/devices (the `PutDevice` operationId).
+	PutDevice(ctx context.Context, params *PutDeviceParams, body PutDeviceJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// RemoveDevice performs a DELETE /api/v1/devices/{uuid} (the `RemoveDevice` operationId) request.
 	RemoveDevice(ctx context.Context, uuid openapi_types.UUID, params *RemoveDeviceParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
@@ -888,6 +1075,9 @@ type ClientInterface interface {
 	// ListDevicePackages performs a GET /api/v1/devices/{uuid}/packages (the `ListDevicePackages` operationId) request.
 	ListDevicePackages(ctx context.Context, uuid openapi_types.UUID, params *ListDevicePackagesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// GetPublicCredentials performs a GET /api/v1/devices/{uuid}/public_credentials (the `GetPublicCredentials` operationId) request.
+	GetPublicCredentials(ctx context.Context, uuid openapi_types.UUID, params *GetPublicCredentialsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// GetSystemInfo performs a GET /api/v1/devices/{uuid}/system_info (the `GetSystemInfo` operationId) request.
 	GetSystemInfo(ctx context.Context, uuid openapi_types.UUID, params *GetSystemInfoParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
@@ -907,11 +1097,36 @@ type ClientInterface interface {
 	// Takes a body of the `application/json` content type.
 	SetSystemInfo(ctx context.Context, uuid openapi_types.UUID, params *SetSystemInfoParams, body SetSystemInfoJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListDevicesInfo performs a GET /api/v1/devices_info (the `ListDevicesInfo` operationId) request.
+	ListDevicesInfo(ctx context.Context, params *ListDevicesInfoParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetDeviceInfo performs a GET /api/v1/devices_info/{uuid} (the `GetDeviceInfo` operationId) request.
+	GetDeviceInfo(ctx context.Context, uuid openapi_types.UUID, params *GetDeviceInfoParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListHistory performs a GET /api/v1/history (the `ListHistory` operationId) request.
 	ListHistory(ctx context.Context, params *ListHistoryParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListPackageStats Count devices by the version they have
+	//
+	// Corresponds with GET /api/v1/package_stats/{name} (the `ListPackageStats` operationId).
+	ListPackageStats(ctx context.Context, name string, params *ListPackageStatsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListPackages performs a GET /api/v1/packages (the `ListPackages` operationId) request.
 	ListPackages(ctx context.Context, params *ListPackagesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListAffectedWithBody Tell which devices have which of some packages
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/packages/affected (the `ListAffected` operationId).
+	ListAffectedWithBody(ctx context.Context, params *ListAffectedParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListAffected Tell which devices have which of some packages
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/packages/affected (the `ListAffected` operationId).
+	ListAffected(ctx context.Context, params *ListAffectedParams, body ListAffectedJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// RemovePackage performs a DELETE /api/v1/packages/{name}/{version} (the `RemovePackage` operationId) request.
 	RemovePackage(ctx context.Context, name string, version string, params *RemovePackageParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -939,6 +1154,51 @@ type ClientInterface interface {
 
 	// ListUpdates performs a GET /api/v1/updates (the `ListUpdates` operationId) request.
 	ListUpdates(ctx context.Context, params *ListUpdatesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+}
+
+// CountActiveDevices Count devices first seen in a time
+//
+// Corresponds with GET /api/v1/active_device_count (the `CountActiveDevices` operationId).
+func (c *Client) CountActiveDevices(ctx context.Context, params *CountActiveDevicesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCountActiveDevicesRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CountDevicesWith Count devices that have a package
+//
+// Corresponds with GET /api/v1/device_count/{name}/{version} (the `CountDevicesWith` operationId).
+func (c *Client) CountDevicesWith(ctx context.Context, name string, version string, params *CountDevicesWithParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCountDevicesWithRequest(c.Server, name, version, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListInstalledPackages List what is installed on any device
+//
+// Corresponds with GET /api/v1/device_packages (the `ListInstalledPackages` operationId).
+func (c *Client) ListInstalledPackages(ctx context.Context, params *ListInstalledPackagesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListInstalledPackagesRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
 }
 
 // SendUpdateWithBody performs a POST /api/v1/device_updates/{uuid} (the `SendUpdate` operationId) request,
@@ -1142,6 +1402,40 @@ func (c *Client) AddDevice(ctx context.Context, params *AddDeviceParams, body Ad
 	return c.Client.Do(req)
 }
 
+// PutDeviceWithBody Set the public credentials of the device with this deviceId, which is registered if there is none
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /api/v1/devices (the `PutDevice` operationId).
+func (c *Client) PutDeviceWithBody(ctx context.Context, params *PutDeviceParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutDeviceRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PutDevice Set the public credentials of the device with this deviceId, which is registered if there is none
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /api/v1/devices (the `PutDevice` operationId).
+func (c *Client) PutDevice(ctx context.Context, params *PutDeviceParams, body PutDeviceJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutDeviceRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // RemoveDevice performs a DELETE /api/v1/devices/{uuid} (the `RemoveDevice` operationId) request.
 func (c *Client) RemoveDevice(ctx context.Context, uuid openapi_types.UUID, params *RemoveDeviceParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewRemoveDeviceRequest(c.Server, uuid, params)
@@ -1224,6 +1518,19 @@ func (c *Client) ListDevicePackages(ctx context.Context, uuid openapi_types.UUID
 	return c.Client.Do(req)
 }
 
+// GetPublicCredentials performs a GET /api/v1/devices/{uuid}/public_credentials (the `GetPublicCredentials` operationId) request.
+func (c *Client) GetPublicCredentials(ctx context.Context, uuid openapi_types.UUID, params *GetPublicCredentialsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetPublicCredentialsRequest(c.Server, uuid, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // GetSystemInfo performs a GET /api/v1/devices/{uuid}/system_info (the `GetSystemInfo` operationId) request.
 func (c *Client) GetSystemInfo(ctx context.Context, uuid openapi_types.UUID, params *GetSystemInfoParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetSystemInfoRequest(c.Server, uuid, params)
@@ -1293,6 +1600,32 @@ func (c *Client) SetSystemInfo(ctx context.Context, uuid openapi_types.UUID, par
 	return c.Client.Do(req)
 }
 
+// ListDevicesInfo performs a GET /api/v1/devices_info (the `ListDevicesInfo` operationId) request.
+func (c *Client) ListDevicesInfo(ctx context.Context, params *ListDevicesInfoParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListDevicesInfoRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetDeviceInfo performs a GET /api/v1/devices_info/{uuid} (the `GetDeviceInfo` operationId) request.
+func (c *Client) GetDeviceInfo(ctx context.Context, uuid openapi_types.UUID, params *GetDeviceInfoParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetDeviceInfoRequest(c.Server, uuid, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListHistory performs a GET /api/v1/history (the `ListHistory` operationId) request.
 func (c *Client) ListHistory(ctx context.Context, params *ListHistoryParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListHistoryRequest(c.Server, params)
@@ -1306,9 +1639,58 @@ func (c *Client) ListHistory(ctx context.Context, params *ListHistoryParams, req
 	return c.Client.Do(req)
 }
 
+// ListPackageStats Count devices by the version they have
+//
+// Corresponds with GET /api/v1/package_stats/{name} (the `ListPackageStats` operationId).
+func (c *Client) ListPackageStats(ctx context.Context, name string, params *ListPackageStatsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListPackageStatsRequest(c.Server, name, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListPackages performs a GET /api/v1/packages (the `ListPackages` operationId) request.
 func (c *Client) ListPackages(ctx context.Context, params *ListPackagesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListPackagesRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListAffectedWithBody Tell which devices have which of some packages
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/packages/affected (the `ListAffected` operationId).
+func (c *Client) ListAffectedWithBody(ctx context.Context, params *ListAffectedParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListAffectedRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListAffected Tell which devices have which of some packages
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/packages/affected (the `ListAffected` operationId).
+func (c *Client) ListAffected(ctx context.Context, params *ListAffectedParams, body ListAffectedJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListAffectedRequest(c.Server, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -1424,6 +1806,216 @@ func (c *Client) ListUpdates(ctx context.Context, params *ListUpdatesParams, req
 		return nil, err
 	}
 	return c.Client.Do(req)
+}
+
+// NewCountActiveDevicesRequest constructs an http.Request for the CountActiveDevices method
+func NewCountActiveDevicesRequest(server string, params *CountActiveDevicesParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/active_device_count")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", false, "start", params.Start, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", false, "end", params.End, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.XAtsNamespace != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "x-ats-namespace", *params.XAtsNamespace, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("x-ats-namespace", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewCountDevicesWithRequest constructs an http.Request for the CountDevicesWith method
+func NewCountDevicesWithRequest(server string, name string, version string, params *CountDevicesWithParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "name", name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "version", version, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/device_count/%s/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.XAtsNamespace != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "x-ats-namespace", *params.XAtsNamespace, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("x-ats-namespace", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewListInstalledPackagesRequest constructs an http.Request for the ListInstalledPackages method
+func NewListInstalledPackagesRequest(server string, params *ListInstalledPackagesParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/device_packages")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Offset != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "offset", *params.Offset, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.XAtsNamespace != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "x-ats-namespace", *params.XAtsNamespace, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("x-ats-namespace", headerParam0)
+		}
+
+	}
+
+	return req, nil
 }
 
 // NewSendUpdateRequest calls the generic SendUpdate builder with application/json body
@@ -2116,6 +2708,61 @@ func NewAddDeviceRequestWithBody(server string, params *AddDeviceParams, content
 	return req, nil
 }
 
+// NewPutDeviceRequest calls the generic PutDevice builder with application/json body
+func NewPutDeviceRequest(server string, params *PutDeviceParams, body PutDeviceJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewPutDeviceRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewPutDeviceRequestWithBody constructs an http.Request for the PutDevice method, with any body, and a specified content type
+func NewPutDeviceRequestWithBody(server string, params *PutDeviceParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/devices")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.XAtsNamespace != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "x-ats-namespace", *params.XAtsNamespace, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("x-ats-namespace", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewRemoveDeviceRequest constructs an http.Request for the RemoveDevice method
 func NewRemoveDeviceRequest(server string, uuid openapi_types.UUID, params *RemoveDeviceParams) (*http.Request, error) {
 	var err error
@@ -2401,6 +3048,55 @@ func NewListDevicePackagesRequest(server string, uuid openapi_types.UUID, params
 	return req, nil
 }
 
+// NewGetPublicCredentialsRequest constructs an http.Request for the GetPublicCredentials method
+func NewGetPublicCredentialsRequest(server string, uuid openapi_types.UUID, params *GetPublicCredentialsParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "uuid", uuid, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/devices/%s/public_credentials", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.XAtsNamespace != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "x-ats-namespace", *params.XAtsNamespace, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("x-ats-namespace", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewGetSystemInfoRequest constructs an http.Request for the GetSystemInfo method
 func NewGetSystemInfoRequest(server string, uuid openapi_types.UUID, params *GetSystemInfoParams) (*http.Request, error) {
 	var err error
@@ -2574,6 +3270,163 @@ func NewSetSystemInfoRequestWithBody(server string, uuid openapi_types.UUID, par
 	return req, nil
 }
 
+// NewListDevicesInfoRequest constructs an http.Request for the ListDevicesInfo method
+func NewListDevicesInfoRequest(server string, params *ListDevicesInfoParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/devices_info")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Status != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "status", *params.Status, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Regex != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "regex", *params.Regex, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.XAtsNamespace != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "x-ats-namespace", *params.XAtsNamespace, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("x-ats-namespace", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewGetDeviceInfoRequest constructs an http.Request for the GetDeviceInfo method
+func NewGetDeviceInfoRequest(server string, uuid openapi_types.UUID, params *GetDeviceInfoParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "uuid", uuid, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/devices_info/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Status != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "status", *params.Status, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.XAtsNamespace != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "x-ats-namespace", *params.XAtsNamespace, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("x-ats-namespace", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewListHistoryRequest constructs an http.Request for the ListHistory method
 func NewListHistoryRequest(server string, params *ListHistoryParams) (*http.Request, error) {
 	var err error
@@ -2608,6 +3461,94 @@ func NewListHistoryRequest(server string, params *ListHistoryParams) (*http.Requ
 			for _, qp := range strings.Split(queryFrag, "&") {
 				rawQueryFragments = append(rawQueryFragments, qp)
 			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.XAtsNamespace != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "x-ats-namespace", *params.XAtsNamespace, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("x-ats-namespace", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewListPackageStatsRequest constructs an http.Request for the ListPackageStats method
+func NewListPackageStatsRequest(server string, name string, params *ListPackageStatsParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "name", name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/package_stats/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Offset != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "offset", *params.Offset, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
 		}
 
 		if encoded := queryValues.Encode(); encoded != "" {
@@ -2713,6 +3654,61 @@ func NewListPackagesRequest(server string, params *ListPackagesParams) (*http.Re
 	if err != nil {
 		return nil, err
 	}
+
+	if params != nil {
+
+		if params.XAtsNamespace != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "x-ats-namespace", *params.XAtsNamespace, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("x-ats-namespace", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewListAffectedRequest calls the generic ListAffected builder with application/json body
+func NewListAffectedRequest(server string, params *ListAffectedParams, body ListAffectedJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewListAffectedRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewListAffectedRequestWithBody constructs an http.Request for the ListAffected method, with any body, and a specified content type
+func NewListAffectedRequestWithBody(server string, params *ListAffectedParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/packages/affected")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	if params != nil {
 
@@ -3334,6 +4330,27 @@ func WithBaseURL(baseURL string) ClientOption {
 // ClientWithResponsesInterface is the interface specification for the client with responses above.
 type ClientWithResponsesInterface interface {
 
+	// CountActiveDevicesWithResponse Count devices first seen in a time
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/active_device_count (the `CountActiveDevices` operationId).
+	CountActiveDevicesWithResponse(ctx context.Context, params *CountActiveDevicesParams, reqEditors ...RequestEditorFn) (*CountActiveDevicesResponse, error)
+
+	// CountDevicesWithWithResponse Count devices that have a package
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/device_count/{name}/{version} (the `CountDevicesWith` operationId).
+	CountDevicesWithWithResponse(ctx context.Context, name string, version string, params *CountDevicesWithParams, reqEditors ...RequestEditorFn) (*CountDevicesWithResponse, error)
+
+	// ListInstalledPackagesWithResponse List what is installed on any device
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/device_packages (the `ListInstalledPackages` operationId).
+	ListInstalledPackagesWithResponse(ctx context.Context, params *ListInstalledPackagesParams, reqEditors ...RequestEditorFn) (*ListInstalledPackagesResponse, error)
+
 	// SendUpdateWithBodyWithResponse performs a POST /api/v1/device_updates/{uuid} (the `SendUpdate` operationId) request,
 	// with any type of body and a specified content type.
 	//
@@ -3409,6 +4426,20 @@ type ClientWithResponsesInterface interface {
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	AddDeviceWithResponse(ctx context.Context, params *AddDeviceParams, body AddDeviceJSONRequestBody, reqEditors ...RequestEditorFn) (*AddDeviceResponse, error)
 
+	// PutDeviceWithBodyWithResponse Set the public credentials of the device with this deviceId, which is registered if there is none
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/v1/devices (the `PutDevice` operationId).
+	PutDeviceWithBodyWithResponse(ctx context.Context, params *PutDeviceParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutDeviceResponse, error)
+
+	// PutDeviceWithResponse Set the public credentials of the device with this deviceId, which is registered if there is none
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/v1/devices (the `PutDevice` operationId).
+	PutDeviceWithResponse(ctx context.Context, params *PutDeviceParams, body PutDeviceJSONRequestBody, reqEditors ...RequestEditorFn) (*PutDeviceResponse, error)
+
 	// RemoveDeviceWithResponse performs a DELETE /api/v1/devices/{uuid} (the `RemoveDevice` operationId) request.
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -3441,6 +4472,11 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	ListDevicePackagesWithResponse(ctx context.Context, uuid openapi_types.UUID, params *ListDevicePackagesParams, reqEditors ...RequestEditorFn) (*ListDevicePackagesResponse, error)
 
+	// GetPublicCredentialsWithResponse performs a GET /api/v1/devices/{uuid}/public_credentials (the `GetPublicCredentials` operationId) request.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	GetPublicCredentialsWithResponse(ctx context.Context, uuid openapi_types.UUID, params *GetPublicCredentialsParams, reqEditors ...RequestEditorFn) (*GetPublicCredentialsResponse, error)
+
 	// GetSystemInfoWithResponse performs a GET /api/v1/devices/{uuid}/system_info (the `GetSystemInfo` operationId) request.
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -3466,15 +4502,46 @@ type ClientWithResponsesInterface interface {
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	SetSystemInfoWithResponse(ctx context.Context, uuid openapi_types.UUID, params *SetSystemInfoParams, body SetSystemInfoJSONRequestBody, reqEditors ...RequestEditorFn) (*SetSystemInfoResponse, error)
 
+	// ListDevicesInfoWithResponse performs a GET /api/v1/devices_info (the `ListDevicesInfo` operationId) request.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	ListDevicesInfoWithResponse(ctx context.Context, params *ListDevicesInfoParams, reqEditors ...RequestEditorFn) (*ListDevicesInfoResponse, error)
+
+	// GetDeviceInfoWithResponse performs a GET /api/v1/devices_info/{uuid} (the `GetDeviceInfo` operationId) request.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	GetDeviceInfoWithResponse(ctx context.Context, uuid openapi_types.UUID, params *GetDeviceInfoParams, reqEditors ...RequestEditorFn) (*GetDeviceInfoResponse, error)
+
 	// ListHistoryWithResponse performs a GET /api/v1/history (the `ListHistory` operationId) request.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	ListHistoryWithResponse(ctx context.Context, params *ListHistoryParams, reqEditors ...RequestEditorFn) (*ListHistoryResponse, error)
 
+	// ListPackageStatsWithResponse Count devices by the version they have
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/package_stats/{name} (the `ListPackageStats` operationId).
+	ListPackageStatsWithResponse(ctx context.Context, name string, params *ListPackageStatsParams, reqEditors ...RequestEditorFn) (*ListPackageStatsResponse, error)
+
 	// ListPackagesWithResponse performs a GET /api/v1/packages (the `ListPackages` operationId) request.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	ListPackagesWithResponse(ctx context.Context, params *ListPackagesParams, reqEditors ...RequestEditorFn) (*ListPackagesResponse, error)
+
+	// ListAffectedWithBodyWithResponse Tell which devices have which of some packages
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/packages/affected (the `ListAffected` operationId).
+	ListAffectedWithBodyWithResponse(ctx context.Context, params *ListAffectedParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ListAffectedResponse, error)
+
+	// ListAffectedWithResponse Tell which devices have which of some packages
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/packages/affected (the `ListAffected` operationId).
+	ListAffectedWithResponse(ctx context.Context, params *ListAffectedParams, body ListAffectedJSONRequestBody, reqEditors ...RequestEditorFn) (*ListAffectedResponse, error)
 
 	// RemovePackageWithResponse performs a DELETE /api/v1/packages/{name}/{version} (the `RemovePackage` operationId) request.
 	//
@@ -3516,6 +4583,150 @@ type ClientWithResponsesInterface interface {
 	//
 	// Returns a wrapper object for the known response body format(s).
 	ListUpdatesWithResponse(ctx context.Context, params *ListUpdatesParams, reqEditors ...RequestEditorFn) (*ListUpdatesResponse, error)
+}
+
+type CountActiveDevicesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ActiveDeviceCount
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CountActiveDevicesResponse) GetJSON200() *ActiveDeviceCount {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CountActiveDevicesResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CountActiveDevicesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CountActiveDevicesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CountActiveDevicesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CountActiveDevicesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CountDevicesWithResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *DeviceCount
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CountDevicesWithResponse) GetJSON200() *DeviceCount {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CountDevicesWithResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CountDevicesWithResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CountDevicesWithResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CountDevicesWithResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CountDevicesWithResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListInstalledPackagesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *PagedPackageID
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListInstalledPackagesResponse) GetJSON200() *PagedPackageID {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListInstalledPackagesResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListInstalledPackagesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListInstalledPackagesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListInstalledPackagesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListInstalledPackagesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
 }
 
 type SendUpdateResponse struct {
@@ -4066,6 +5277,54 @@ func (r AddDeviceResponse) ContentType() string {
 	return ""
 }
 
+type PutDeviceResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *string
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r PutDeviceResponse) GetJSON200() *string {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r PutDeviceResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r PutDeviceResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r PutDeviceResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PutDeviceResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r PutDeviceResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type RemoveDeviceResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -4306,6 +5565,54 @@ func (r ListDevicePackagesResponse) ContentType() string {
 	return ""
 }
 
+type GetPublicCredentialsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *PublicCredentials
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetPublicCredentialsResponse) GetJSON200() *PublicCredentials {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetPublicCredentialsResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetPublicCredentialsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetPublicCredentialsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetPublicCredentialsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetPublicCredentialsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // GetSystemInfoResponse200Headers the declared response headers of an HTTP 200 response for GetSystemInfo
 type GetSystemInfoResponse200Headers struct {
 	ContentType *string
@@ -4457,6 +5764,102 @@ func (r SetSystemInfoResponse) ContentType() string {
 	return ""
 }
 
+type ListDevicesInfoResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *[]DeviceInfo
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListDevicesInfoResponse) GetJSON200() *[]DeviceInfo {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListDevicesInfoResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListDevicesInfoResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListDevicesInfoResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListDevicesInfoResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListDevicesInfoResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetDeviceInfoResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *DeviceInfo
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetDeviceInfoResponse) GetJSON200() *DeviceInfo {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetDeviceInfoResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetDeviceInfoResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetDeviceInfoResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetDeviceInfoResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetDeviceInfoResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ListHistoryResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -4505,6 +5908,54 @@ func (r ListHistoryResponse) ContentType() string {
 	return ""
 }
 
+type ListPackageStatsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *PagedPackageStat
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListPackageStatsResponse) GetJSON200() *PagedPackageStat {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListPackageStatsResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListPackageStatsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListPackageStatsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListPackageStatsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListPackageStatsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ListPackagesResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -4547,6 +5998,54 @@ func (r ListPackagesResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ListPackagesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListAffectedResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *map[string][]PackageID
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListAffectedResponse) GetJSON200() *map[string][]PackageID {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListAffectedResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListAffectedResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListAffectedResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListAffectedResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListAffectedResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -4868,6 +6367,45 @@ func (r ListUpdatesResponse) ContentType() string {
 	return ""
 }
 
+// CountActiveDevicesWithResponse Count devices first seen in a time
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/active_device_count (the `CountActiveDevices` operationId).
+func (c *ClientWithResponses) CountActiveDevicesWithResponse(ctx context.Context, params *CountActiveDevicesParams, reqEditors ...RequestEditorFn) (*CountActiveDevicesResponse, error) {
+	rsp, err := c.CountActiveDevices(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCountActiveDevicesResponse(rsp)
+}
+
+// CountDevicesWithWithResponse Count devices that have a package
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/device_count/{name}/{version} (the `CountDevicesWith` operationId).
+func (c *ClientWithResponses) CountDevicesWithWithResponse(ctx context.Context, name string, version string, params *CountDevicesWithParams, reqEditors ...RequestEditorFn) (*CountDevicesWithResponse, error) {
+	rsp, err := c.CountDevicesWith(ctx, name, version, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCountDevicesWithResponse(rsp)
+}
+
+// ListInstalledPackagesWithResponse List what is installed on any device
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/device_packages (the `ListInstalledPackages` operationId).
+func (c *ClientWithResponses) ListInstalledPackagesWithResponse(ctx context.Context, params *ListInstalledPackagesParams, reqEditors ...RequestEditorFn) (*ListInstalledPackagesResponse, error) {
+	rsp, err := c.ListInstalledPackages(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListInstalledPackagesResponse(rsp)
+}
+
 // SendUpdateWithBodyWithResponse performs a POST /api/v1/device_updates/{uuid} (the `SendUpdate` operationId) request,
 // with any type of body and a specified content type.
 //
@@ -5033,6 +6571,32 @@ func (c *ClientWithResponses) AddDeviceWithResponse(ctx context.Context, params 
 	return ParseAddDeviceResponse(rsp)
 }
 
+// PutDeviceWithBodyWithResponse Set the public credentials of the device with this deviceId, which is registered if there is none
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/v1/devices (the `PutDevice` operationId).
+func (c *ClientWithResponses) PutDeviceWithBodyWithResponse(ctx context.Context, params *PutDeviceParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutDeviceResponse, error) {
+	rsp, err := c.PutDeviceWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePutDeviceResponse(rsp)
+}
+
+// PutDeviceWithResponse Set the public credentials of the device with this deviceId, which is registered if there is none
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/v1/devices (the `PutDevice` operationId).
+func (c *ClientWithResponses) PutDeviceWithResponse(ctx context.Context, params *PutDeviceParams, body PutDeviceJSONRequestBody, reqEditors ...RequestEditorFn) (*PutDeviceResponse, error) {
+	rsp, err := c.PutDevice(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePutDeviceResponse(rsp)
+}
+
 // RemoveDeviceWithResponse performs a DELETE /api/v1/devices/{uuid} (the `RemoveDevice` operationId) request.
 //
 // Returns a wrapper object for the known response body format(s).
@@ -5101,6 +6665,17 @@ func (c *ClientWithResponses) ListDevicePackagesWithResponse(ctx context.Context
 	return ParseListDevicePackagesResponse(rsp)
 }
 
+// GetPublicCredentialsWithResponse performs a GET /api/v1/devices/{uuid}/public_credentials (the `GetPublicCredentials` operationId) request.
+//
+// Returns a wrapper object for the known response body format(s).
+func (c *ClientWithResponses) GetPublicCredentialsWithResponse(ctx context.Context, uuid openapi_types.UUID, params *GetPublicCredentialsParams, reqEditors ...RequestEditorFn) (*GetPublicCredentialsResponse, error) {
+	rsp, err := c.GetPublicCredentials(ctx, uuid, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetPublicCredentialsResponse(rsp)
+}
+
 // GetSystemInfoWithResponse performs a GET /api/v1/devices/{uuid}/system_info (the `GetSystemInfo` operationId) request.
 //
 // Returns a wrapper object for the known response body format(s).
@@ -5156,6 +6731,28 @@ func (c *ClientWithResponses) SetSystemInfoWithResponse(ctx context.Context, uui
 	return ParseSetSystemInfoResponse(rsp)
 }
 
+// ListDevicesInfoWithResponse performs a GET /api/v1/devices_info (the `ListDevicesInfo` operationId) request.
+//
+// Returns a wrapper object for the known response body format(s).
+func (c *ClientWithResponses) ListDevicesInfoWithResponse(ctx context.Context, params *ListDevicesInfoParams, reqEditors ...RequestEditorFn) (*ListDevicesInfoResponse, error) {
+	rsp, err := c.ListDevicesInfo(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListDevicesInfoResponse(rsp)
+}
+
+// GetDeviceInfoWithResponse performs a GET /api/v1/devices_info/{uuid} (the `GetDeviceInfo` operationId) request.
+//
+// Returns a wrapper object for the known response body format(s).
+func (c *ClientWithResponses) GetDeviceInfoWithResponse(ctx context.Context, uuid openapi_types.UUID, params *GetDeviceInfoParams, reqEditors ...RequestEditorFn) (*GetDeviceInfoResponse, error) {
+	rsp, err := c.GetDeviceInfo(ctx, uuid, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetDeviceInfoResponse(rsp)
+}
+
 // ListHistoryWithResponse performs a GET /api/v1/history (the `ListHistory` operationId) request.
 //
 // Returns a wrapper object for the known response body format(s).
@@ -5167,6 +6764,19 @@ func (c *ClientWithResponses) ListHistoryWithResponse(ctx context.Context, param
 	return ParseListHistoryResponse(rsp)
 }
 
+// ListPackageStatsWithResponse Count devices by the version they have
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/package_stats/{name} (the `ListPackageStats` operationId).
+func (c *ClientWithResponses) ListPackageStatsWithResponse(ctx context.Context, name string, params *ListPackageStatsParams, reqEditors ...RequestEditorFn) (*ListPackageStatsResponse, error) {
+	rsp, err := c.ListPackageStats(ctx, name, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListPackageStatsResponse(rsp)
+}
+
 // ListPackagesWithResponse performs a GET /api/v1/packages (the `ListPackages` operationId) request.
 //
 // Returns a wrapper object for the known response body format(s).
@@ -5176,6 +6786,32 @@ func (c *ClientWithResponses) ListPackagesWithResponse(ctx context.Context, para
 		return nil, err
 	}
 	return ParseListPackagesResponse(rsp)
+}
+
+// ListAffectedWithBodyWithResponse Tell which devices have which of some packages
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/packages/affected (the `ListAffected` operationId).
+func (c *ClientWithResponses) ListAffectedWithBodyWithResponse(ctx context.Context, params *ListAffectedParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ListAffectedResponse, error) {
+	rsp, err := c.ListAffectedWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListAffectedResponse(rsp)
+}
+
+// ListAffectedWithResponse Tell which devices have which of some packages
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/packages/affected (the `ListAffected` operationId).
+func (c *ClientWithResponses) ListAffectedWithResponse(ctx context.Context, params *ListAffectedParams, body ListAffectedJSONRequestBody, reqEditors ...RequestEditorFn) (*ListAffectedResponse, error) {
+	rsp, err := c.ListAffected(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListAffectedResponse(rsp)
 }
 
 // RemovePackageWithResponse performs a DELETE /api/v1/packages/{name}/{version} (the `RemovePackage` operationId) request.
@@ -5265,6 +6901,105 @@ func (c *ClientWithResponses) ListUpdatesWithResponse(ctx context.Context, param
 		return nil, err
 	}
 	return ParseListUpdatesResponse(rsp)
+}
+
+// ParseCountActiveDevicesResponse parses an HTTP response from a CountActiveDevicesWithResponse call
+func ParseCountActiveDevicesResponse(rsp *http.Response) (*CountActiveDevicesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CountActiveDevicesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ActiveDeviceCount
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseCountDevicesWithResponse parses an HTTP response from a CountDevicesWithWithResponse call
+func ParseCountDevicesWithResponse(rsp *http.Response) (*CountDevicesWithResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CountDevicesWithResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest DeviceCount
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListInstalledPackagesResponse parses an HTTP response from a ListInstalledPackagesWithResponse call
+func ParseListInstalledPackagesResponse(rsp *http.Response) (*ListInstalledPackagesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListInstalledPackagesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest PagedPackageID
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
 }
 
 // ParseSendUpdateResponse parses an HTTP response from a SendUpdateWithResponse call
@@ -5656,6 +7391,39 @@ func ParseAddDeviceResponse(rsp *http.Response) (*AddDeviceResponse, error) {
 	return response, nil
 }
 
+// ParsePutDeviceResponse parses an HTTP response from a PutDeviceWithResponse call
+func ParsePutDeviceResponse(rsp *http.Response) (*PutDeviceResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PutDeviceResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest string
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseRemoveDeviceResponse parses an HTTP response from a RemoveDeviceWithResponse call
 func ParseRemoveDeviceResponse(rsp *http.Response) (*RemoveDeviceResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -5821,6 +7589,39 @@ func ParseListDevicePackagesResponse(rsp *http.Response) (*ListDevicePackagesRes
 	return response, nil
 }
 
+// ParseGetPublicCredentialsResponse parses an HTTP response from a GetPublicCredentialsWithResponse call
+func ParseGetPublicCredentialsResponse(rsp *http.Response) (*GetPublicCredentialsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetPublicCredentialsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest PublicCredentials
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseGetSystemInfoResponse parses an HTTP response from a GetSystemInfoWithResponse call
 func ParseGetSystemInfoResponse(rsp *http.Response) (*GetSystemInfoResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -5933,6 +7734,72 @@ func ParseSetSystemInfoResponse(rsp *http.Response) (*SetSystemInfoResponse, err
 	return response, nil
 }
 
+// ParseListDevicesInfoResponse parses an HTTP response from a ListDevicesInfoWithResponse call
+func ParseListDevicesInfoResponse(rsp *http.Response) (*ListDevicesInfoResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListDevicesInfoResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest []DeviceInfo
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetDeviceInfoResponse parses an HTTP response from a GetDeviceInfoWithResponse call
+func ParseGetDeviceInfoResponse(rsp *http.Response) (*GetDeviceInfoResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetDeviceInfoResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest DeviceInfo
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseListHistoryResponse parses an HTTP response from a ListHistoryWithResponse call
 func ParseListHistoryResponse(rsp *http.Response) (*ListHistoryResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -5966,6 +7833,39 @@ func ParseListHistoryResponse(rsp *http.Response) (*ListHistoryResponse, error) 
 	return response, nil
 }
 
+// ParseListPackageStatsResponse parses an HTTP response from a ListPackageStatsWithResponse call
+func ParseListPackageStatsResponse(rsp *http.Response) (*ListPackageStatsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListPackageStatsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest PagedPackageStat
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseListPackagesResponse parses an HTTP response from a ListPackagesWithResponse call
 func ParseListPackagesResponse(rsp *http.Response) (*ListPackagesResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -5982,6 +7882,39 @@ func ParseListPackagesResponse(rsp *http.Response) (*ListPackagesResponse, error
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest []Package
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListAffectedResponse parses an HTTP response from a ListAffectedWithResponse call
+func ParseListAffectedResponse(rsp *http.Response) (*ListAffectedResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListAffectedResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest map[string][]PackageID
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
