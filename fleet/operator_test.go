@@ -4,12 +4,15 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"io"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 	"testing/iotest"
 	"time"
 
+	"github.com/updraft-ota/updraft/blob"
 	"github.com/updraft-ota/updraft/fleet"
 	"github.com/updraft-ota/updraft/ota"
 	"github.com/updraft-ota/updraft/sign"
@@ -141,6 +144,57 @@ func TestRefusedUploadsLeaveNothing(t *testing.T) {
 	w.now = time.Now().Add(24 * time.Hour) // files carry real times
 	if list, err := w.Packages(w.ctx, ota.PackageFilter{Namespace: ns}); err != nil || len(list) != 0 {
 		t.Fatalf("%v, %v", list, err)
+	}
+}
+
+func TestWhatNoPackageCanBeIsRefused(t *testing.T) {
+	w := newWorld(t)
+	a, car := w.publish("a=1", "one"), w.device("car")
+	for _, name := range []string{"", "..", "../a", "a b", "a\x00", "\xff"} {
+		id := ota.PackageID{Name: name, Version: "1"}
+		_, err := w.Package(w.ctx, ns, id)
+		wantKind(t, err, ota.KindInvalid, "invalid_entity")
+		_, _, err = w.OpenArtifact(w.ctx, ns, id, "")
+		wantKind(t, err, ota.KindInvalid, "invalid_entity")
+		wantKind(t, w.RemovePackage(w.ctx, ns, id), ota.KindInvalid, "invalid_entity")
+		wantKind(t, w.DescribePackage(w.ctx, ns, id, "x"), ota.KindInvalid, "invalid_entity")
+		_, _, err = w.Send(w.ctx, ns, fleet.Request{Device: car, Packages: []ota.PackageID{id}})
+		wantKind(t, err, ota.KindInvalid, "invalid_entity")
+	}
+	for _, text := range []string{"\xff", "a\x00", strings.Repeat("x", 10_001)} {
+		for _, n := range []fleet.NewPackage{{ID: a, Description: text}, {ID: a, Vendor: text}, {ID: a, Signature: text}} {
+			_, err := w.PutPackage(w.ctx, ns, n, strings.NewReader("one"))
+			wantKind(t, err, ota.KindInvalid, "invalid_entity")
+		}
+		wantKind(t, w.DescribePackage(w.ctx, ns, a, text), ota.KindInvalid, "invalid_entity")
+		_, _, err := w.Send(w.ctx, ns, fleet.Request{Device: car, Packages: []ota.PackageID{a}, Description: text})
+		wantKind(t, err, ota.KindInvalid, "invalid_entity")
+	}
+}
+
+// The bytes are ours to keep, so a device or an operator is not told 404.
+func TestBytesThatAreGoneAreDamage(t *testing.T) {
+	dir := t.TempDir()
+	w := newWorld(t, func(o *fleet.Options) {
+		var err error
+		if o.Blobs, err = blob.Open(dir, blob.Options{}); err != nil {
+			t.Fatal(err)
+		}
+	})
+	a, car := w.publish("a=1", "one"), w.device("car")
+	u := w.send(car, a)
+	if err := os.RemoveAll(filepath.Join(dir, "sha256")); err != nil {
+		t.Fatal(err)
+	}
+	_, _, err := w.OpenArtifact(w.ctx, ns, a, "")
+	wantKind(t, err, ota.KindCorrupt, "corrupt_blob")
+	_, err = w.Uplink(car).Fetch(w.ctx, ota.FetchRequest{Update: u})
+	wantKind(t, err, ota.KindCorrupt, "corrupt_blob")
+	if w.update(car, u).Status != ota.Pending {
+		t.Error("the update began without bytes")
+	}
+	if w.publish("a=1", "one"); w.fetch(car, u) != "one" {
+		t.Error("publishing again does not heal")
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"io"
 	"regexp"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/updraft-ota/updraft/ota"
 	"github.com/updraft-ota/updraft/sign"
@@ -69,13 +71,36 @@ func (f *Fleet) checkPackage(n NewPackage) error {
 			return ota.Invalid("package %s %q does not match the configured pattern %s", rule.what, rule.s, rule.re)
 		}
 	}
-	if len(n.Description) > maxText || len(n.Vendor) > maxText || len(n.Signature) > maxText {
-		return ota.Invalid("description, vendor and signature may hold at most %d bytes each", maxText)
+	for what, s := range map[string]string{"description": n.Description, "vendor": n.Vendor, "signature": n.Signature} {
+		if err := checkText(what, s); err != nil {
+			return err
+		}
 	}
 	if len(f.TrustedKeys) > 0 && n.Signature == "" {
 		return ota.Fail(ota.KindInvalid, "invalid_signature", "%s is refused: this server takes packages signed by a trusted key only", n.ID)
 	}
 	return nil
+}
+
+// checkText refuses a free text that is too long or that not every database
+// can hold.
+func checkText(what, s string) error {
+	switch {
+	case len(s) > maxText:
+		return ota.Invalid("%s may hold at most %d bytes", what, maxText)
+	case !utf8.ValidString(s) || strings.Contains(s, "\x00"):
+		return ota.Invalid("%s is not UTF-8, or holds a NUL", what)
+	}
+	return nil
+}
+
+// managed reads a package an operator names. A name that none can have is
+// KindInvalid rather than KindNotFound.
+func managed(tx ota.ReadTx, ns ota.Namespace, id ota.PackageID) (ota.Package, error) {
+	if err := id.Validate(); err != nil {
+		return ota.Package{}, err
+	}
+	return tx.Package(ns, id)
 }
 
 // mayPut returns the package to write: a new one, or the existing one whose
@@ -97,13 +122,14 @@ func (f *Fleet) mayPut(tx ota.Tx, ns ota.Namespace, n NewPackage, sums ota.Sums)
 	return p, err
 }
 
-// DescribePackage changes a package's description. It fails with KindNotFound.
+// DescribePackage changes a package's description. It fails with KindInvalid
+// or KindNotFound.
 func (f *Fleet) DescribePackage(ctx context.Context, ns ota.Namespace, id ota.PackageID, text string) error {
-	if len(text) > maxText {
-		return ota.Invalid("a description may hold at most %d bytes", maxText)
+	if err := checkText("description", text); err != nil {
+		return err
 	}
 	return f.write(ctx, func(tx ota.Tx) error {
-		p, err := tx.Package(ns, id)
+		p, err := managed(tx, ns, id)
 		if err != nil {
 			return err
 		}
@@ -113,11 +139,11 @@ func (f *Fleet) DescribePackage(ctx context.Context, ns ota.Namespace, id ota.Pa
 }
 
 // RemovePackage deletes a package; its bytes go at the next collection. It
-// fails with KindNotFound, or KindConflict (conflicting_entity) while updates
-// to it have not ended.
+// fails with KindInvalid, KindNotFound, or KindConflict (conflicting_entity)
+// while updates to it have not ended.
 func (f *Fleet) RemovePackage(ctx context.Context, ns ota.Namespace, id ota.PackageID) error {
 	return f.write(ctx, func(tx ota.Tx) error {
-		if _, err := tx.Package(ns, id); err != nil {
+		if _, err := managed(tx, ns, id); err != nil {
 			return err
 		}
 		active, err := tx.Updates(ota.UpdateFilter{Namespace: ns, Package: id, Statuses: []ota.Status{ota.Pending, ota.InFlight}, Limit: 1})
@@ -134,10 +160,11 @@ func (f *Fleet) RemovePackage(ctx context.Context, ns ota.Namespace, id ota.Pack
 	})
 }
 
-// Package reads one package. It fails with KindNotFound (missing_package).
+// Package reads one package. It fails with KindInvalid (no package can have
+// that id) or KindNotFound (missing_package).
 func (f *Fleet) Package(ctx context.Context, ns ota.Namespace, id ota.PackageID) (p ota.Package, err error) {
 	err = f.Store.Read(ctx, func(tx ota.ReadTx) error {
-		p, err = tx.Package(ns, id)
+		p, err = managed(tx, ns, id)
 		return err
 	})
 	return p, err
@@ -153,7 +180,7 @@ func (f *Fleet) Packages(ctx context.Context, filter ota.PackageFilter) (list []
 }
 
 // OpenArtifact opens a package's file for an operator. It fails with
-// KindNotFound or KindCorrupt.
+// KindInvalid, KindNotFound or KindCorrupt.
 func (f *Fleet) OpenArtifact(ctx context.Context, ns ota.Namespace, id ota.PackageID, name string) (ota.Blob, ota.Artifact, error) {
 	p, err := f.Package(ctx, ns, id)
 	if err != nil {
@@ -163,6 +190,6 @@ func (f *Fleet) OpenArtifact(ctx context.Context, ns ota.Namespace, id ota.Packa
 	if !ok {
 		return nil, ota.Artifact{}, ota.Fail(ota.KindNotFound, "missing_entity", "%s has no file %q", id, name)
 	}
-	b, err := f.Blobs.Open(ctx, a.SHA256)
+	b, err := f.open(ctx, a)
 	return b, a, err
 }

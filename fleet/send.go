@@ -35,8 +35,9 @@ func (f *Fleet) Send(ctx context.Context, ns ota.Namespace, r Request) (updates 
 		return nil, block, ota.Invalid("a request needs 1 to %d packages, not %d", maxRequest, len(r.Packages))
 	case r.Priority < 1 || r.Priority > 100:
 		return nil, block, ota.Invalid("priority must be 1 (first) to 100, not %d", r.Priority)
-	case len(r.Description) > maxText:
-		return nil, block, ota.Invalid("a description may hold at most %d bytes", maxText)
+	}
+	if err := checkText("description", r.Description); err != nil {
+		return nil, block, err
 	}
 	err = f.write(ctx, func(tx ota.Tx) error {
 		d, err := device(tx, ns, r.Device)
@@ -63,7 +64,7 @@ func (f *Fleet) queue(tx ota.Tx, d ota.Device, r Request) ([]ota.Update, error) 
 	}
 	var updates []ota.Update
 	for i, id := range r.Packages {
-		p, err := tx.Package(d.Namespace, id)
+		p, err := managed(tx, d.Namespace, id)
 		if err != nil {
 			return nil, err
 		}

@@ -3,6 +3,7 @@ package fleet
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"slices"
 
@@ -61,11 +62,8 @@ func (u *Uplink) Fetch(ctx context.Context, q ota.FetchRequest) (*ota.Content, e
 	if q.From < 0 || q.From > art.Size || (q.Digest != "" && q.Digest != art.SHA256) {
 		q.From = 0
 	}
-	blob, err := u.f.Blobs.Open(ctx, art.SHA256)
+	blob, err := u.f.open(ctx, art)
 	if err != nil {
-		if ota.KindOf(err) == ota.KindCorrupt {
-			u.f.Log.Error("stored artifact is corrupt", "sha256", art.SHA256, "err", err)
-		}
 		return nil, err
 	}
 	if begin && !q.Peek {
@@ -79,6 +77,16 @@ func (u *Uplink) Fetch(ctx context.Context, q ota.FetchRequest) (*ota.Content, e
 		return nil, err
 	}
 	return &ota.Content{Body: blob, From: q.From, Size: art.Size, Digest: art.SHA256}, nil
+}
+
+// open opens an artifact's bytes. That they are gone is no caller's fault but
+// damage as well: it fails with KindCorrupt (corrupt_blob).
+func (f *Fleet) open(ctx context.Context, a ota.Artifact) (ota.Blob, error) {
+	blob, err := f.Blobs.Open(ctx, a.SHA256)
+	if err != nil && ota.KindOf(err) == ota.KindNotFound {
+		err = &ota.Error{Kind: ota.KindCorrupt, Code: "corrupt_blob", Text: fmt.Sprintf("the stored artifact %s is gone, upload it again", a.SHA256), Err: err}
+	}
+	return blob, err
 }
 
 // artifact finds what a fetch is about and whether the update must begin.
