@@ -13,6 +13,7 @@ type Config struct {
 	Gateway GatewayConfig `toml:"gateway"`
 	Network NetworkConfig `toml:"network"`
 	RVI     *RVIConfig    `toml:"rvi,omitempty"`
+	AB      *ABConfig     `toml:"ab,omitempty"`
 
 	// fromFile is what the main file said about credentials, nil if it has no
 	// [auth]: flags are not to be written back (client.md 7.2).
@@ -44,12 +45,14 @@ func (c CoreConfig) Interval() time.Duration {
 
 // DBusConfig describes both sides of the D-Bus gateway.
 type DBusConfig struct {
+	Bus                 string `toml:"bus"` // "session" or "system"
 	Name                string `toml:"name"`
 	Path                string `toml:"path"`
 	Interface           string `toml:"interface"`
 	SoftwareManager     string `toml:"software_manager"` // bus name and interface
 	SoftwareManagerPath string `toml:"software_manager_path"`
-	Timeout             int64  `toml:"timeout"` // seconds
+	Timeout             int64  `toml:"timeout"`      // seconds
+	CompatOrder         bool   `toml:"compat_order"` // updateAvailable as the original sends it
 }
 
 // DeviceConfig says who this device is and where it keeps things.
@@ -94,7 +97,7 @@ type RVIConfig struct {
 	Timeout    int64  `toml:"timeout"` // seconds an idle transfer lives; 0: for ever
 }
 
-// NewConfig returns the defaults, without [auth], [dbus] and [rvi].
+// NewConfig returns the defaults, without [auth], [dbus], [rvi] and [ab].
 func NewConfig() Config {
 	return Config{
 		Core: CoreConfig{Server: "http://127.0.0.1:8080", Polling: true, PollingSec: 10},
@@ -129,6 +132,7 @@ func newAuth() *AuthConfig {
 
 func newDBus() *DBusConfig {
 	return &DBusConfig{
+		Bus:                 "session",
 		Name:                "org.genivi.SotaClient",
 		Path:                "/org/genivi/SotaClient",
 		Interface:           "org.genivi.SotaClient",
@@ -151,5 +155,7 @@ func (c *Config) section(name string) {
 		c.DBus = newDBus()
 	case name == "rvi" && c.RVI == nil:
 		c.RVI = newRVI()
+	case name == "ab" && c.AB == nil:
+		c.AB = newAB()
 	}
 }

@@ -31,13 +31,15 @@ func (c Config) checkGateways() error {
 	switch {
 	case g.DBus && c.DBus == nil:
 		return errors.New("gateway.dbus: a [dbus] section is needed")
+	case g.DBus && c.DBus.Timeout < 1:
+		return errors.New("dbus.timeout: expected at least 1 second")
 	case g.RVI && (c.DBus == nil || c.RVI == nil):
 		return errors.New("gateway.rvi: a [dbus] and an [rvi] section are needed")
 	}
 	for _, missing := range []struct {
 		name string
 		on   bool
-	}{{"dbus", g.DBus}, {"rvi", g.RVI}} {
+	}{{"rvi", g.RVI}} {
 		if missing.on {
 			return fmt.Errorf("gateway.%s: not available in this version", missing.name)
 		}
@@ -48,6 +50,9 @@ func (c Config) checkGateways() error {
 // checkManager knows the names of client.md 6; whether a manager can work on
 // this machine is its own to say.
 func (c Config) checkManager() error {
+	if isAB(c.Device.PackageManager) {
+		return c.checkAB()
+	}
 	scheme, rest, path := strings.Cut(c.Device.PackageManager, ":")
 	switch scheme = strings.ToLower(scheme); {
 	case !path && (scheme == "off" || scheme == "deb"), path && scheme == "file" && rest != "":
@@ -55,7 +60,7 @@ func (c Config) checkManager() error {
 	case !path && scheme == "rpm", path && scheme == "otb" && rest != "":
 		return fmt.Errorf("device.package_manager: %q is not available in this version", c.Device.PackageManager)
 	}
-	return fmt.Errorf("device.package_manager: expected off, deb or file:PATH, not %q", c.Device.PackageManager)
+	return fmt.Errorf("device.package_manager: expected off, deb, ab or file:PATH, not %q", c.Device.PackageManager)
 }
 
 // checkCertificates looks for the bundle only where it is needed: unlike the

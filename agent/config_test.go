@@ -30,12 +30,14 @@ polling = false
 polling_sec = 60
 
 [dbus]
+bus = "system"
 name = "a.b"
 path = "/a/b"
 interface = "a.b"
 software_manager = "c.d"
 software_manager_path = "/c/d"
 timeout = 30
+compat_order = true
 
 [device]
 uuid = "u"
@@ -69,6 +71,18 @@ websocket_server = "localhost:3"
 client = "http://rvi:8901"
 storage_dir = "/var/rvi"
 timeout = 20
+
+[ab]
+slot_a = "/dev/a"
+slot_b = "/dev/b"
+bootloader = "uboot"
+fw_env_config = "/f"
+grubenv = "/g"
+running = "r 1"
+reboot = "r 2"
+health_check = "h"
+health_timeout = 30
+health_tries = 3
 `
 
 func TestEveryKeyOfTheFile(t *testing.T) {
@@ -79,11 +93,12 @@ func TestEveryKeyOfTheFile(t *testing.T) {
 	want := Config{
 		Auth:    &AuthConfig{"https://auth.example.com/prefix", "id", "s3cret", "/etc/c.toml"},
 		Core:    CoreConfig{"https://core.example.com", false, 60},
-		DBus:    &DBusConfig{"a.b", "/a/b", "a.b", "c.d", "/c/d", 30},
+		DBus:    &DBusConfig{"system", "a.b", "/a/b", "a.b", "c.d", "/c/d", 30, true},
 		Device:  DeviceConfig{"u", "v", "/var/p", "deb", "/r", "/etc/certs", "", false, "/var/s", Paths{"/k1", "/k2"}},
 		Gateway: GatewayConfig{true, true, true, true, true, true, "/etc/token"},
 		Network: NetworkConfig{"[::1]:1", "127.0.0.1:2", "/c.socket", "/e.socket", "localhost:3"},
 		RVI:     &RVIConfig{"http://rvi:8901", "/var/rvi", 20},
+		AB:      &ABConfig{"/dev/a", "/dev/b", "uboot", "/f", "/g", "r 1", "r 2", "h", 30, 3},
 	}
 	if diff := cmp.Diff(want, c, ignoreOrigin); diff != "" {
 		t.Error(diff)
@@ -206,19 +221,20 @@ func TestValidate(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]string{
-		"":                                       "",
-		"[gateway]\nhttp=true\nconsole=true":     "",
-		"[gateway]\ndbus=true":                   "gateway.dbus: a [dbus] section is needed",
-		"[gateway]\ndbus=true\n[dbus]":           "gateway.dbus: not available in this version",
-		"[gateway]\nrvi=true\n[dbus]":            "gateway.rvi: a [dbus] and an [rvi] section are needed",
-		"[gateway]\nrvi=true\n[dbus]\n[rvi]":     "gateway.rvi: not available in this version",
-		"[device]\npackage_manager='DEB'":        "",
-		"[device]\npackage_manager='File:/X'":    "",
-		"[device]\npackage_manager='file:'":      "device.package_manager: expected off, deb or file:PATH",
-		"[device]\npackage_manager='rpm'":        `device.package_manager: "rpm" is not available in this version`,
-		"[device]\npackage_manager='otb:/r'":     `device.package_manager: "otb:/r" is not available in this version`,
-		"[device]\npackage_manager='apt'":        "device.package_manager: expected off, deb or file:PATH",
-		"[device]\ncertificates_path='/nowhere'": "",
+		"":                                   "",
+		"[gateway]\nhttp=true\nconsole=true": "",
+		"[gateway]\ndbus=true":               "gateway.dbus: a [dbus] section is needed",
+		"[gateway]\ndbus=true\n[dbus]":       "",
+		"[gateway]\ndbus=true\n[dbus]\ntimeout=0":                                 "dbus.timeout: expected at least 1 second",
+		"[gateway]\nrvi=true\n[dbus]":                                             "gateway.rvi: a [dbus] and an [rvi] section are needed",
+		"[gateway]\nrvi=true\n[dbus]\n[rvi]":                                      "gateway.rvi: not available in this version",
+		"[device]\npackage_manager='DEB'":                                         "",
+		"[device]\npackage_manager='File:/X'":                                     "",
+		"[device]\npackage_manager='file:'":                                       "device.package_manager: expected off, deb, ab or file:PATH",
+		"[device]\npackage_manager='rpm'":                                         `device.package_manager: "rpm" is not available in this version`,
+		"[device]\npackage_manager='otb:/r'":                                      `device.package_manager: "otb:/r" is not available in this version`,
+		"[device]\npackage_manager='apt'":                                         "device.package_manager: expected off, deb, ab or file:PATH",
+		"[device]\ncertificates_path='/nowhere'":                                  "",
 		"[core]\nserver='https://h'\n[device]\ncertificates_path='/nowhere'":      "device.certificates_path: an https URL is configured",
 		"[core]\nserver='HTTPS://h'\n[device]\ncertificates_path='" + empty + "'": "is empty",
 		"[auth]\nserver='https://h'\n[device]\ncertificates_path='/nowhere'":      "device.certificates_path: an https URL is configured",
@@ -252,6 +268,13 @@ func TestFlagsOverrideTheFile(t *testing.T) {
 	for _, addr := range []string{"network-http-server", "network-rvi-edge-server", "network-websocket-server"} {
 		flags[addr] = "127.0.0.1:7"
 	}
+	for flag, name := range map[string]string{
+		"dbus-bus": "system", "dbus-name": "new.name-1", "dbus-path": "/new", "dbus-interface": "new.name_1",
+		"dbus-software-manager": "new.name", "dbus-software-manager-path": "/",
+	} {
+		flags[flag] = name
+	}
+	flags["ab-bootloader"] = "grub"
 	flags["auth-credentials-file"] = filepath.Join(t.TempDir(), "none")
 	c := NewConfig()
 	if err := c.Apply(flags); err != nil {
@@ -265,6 +288,23 @@ func TestFlagsOverrideTheFile(t *testing.T) {
 	}
 	if c.Auth == nil || c.DBus == nil || c.RVI == nil {
 		t.Error("a flag did not make its section")
+	}
+}
+
+func TestNamesOnTheBus(t *testing.T) {
+	for flag, wrong := range map[string][]string{
+		"dbus-bus":              {"", "Session", "starter"},
+		"dbus-name":             {"", "org", "org.", ".org", "org..x", "org.1x", ":1.2", "org.x y", "org." + strings.Repeat("x", 255)},
+		"dbus-interface":        {"", "org", "org.x-y", "org.é"},
+		"dbus-software-manager": {"", "org", "org.x-y"},
+		"dbus-path":             {"", "org", "//", "/org/", "/org//x", "/org/x-y", "/org/x.y"},
+	} {
+		for _, text := range wrong {
+			c := NewConfig()
+			if err := c.Apply(map[string]string{flag: text}); err == nil || !strings.HasPrefix(err.Error(), "--"+flag+": expected ") {
+				t.Errorf("%s %q: %v", flag, text, err)
+			}
+		}
 	}
 }
 
@@ -311,11 +351,12 @@ func TestFlagNames(t *testing.T) {
 	}
 	want := strings.Fields(`auth-server auth-client-id auth-client-secret auth-credentials-file
 		core-server core-polling core-polling-sec
-		dbus-name dbus-path dbus-interface dbus-software-manager dbus-software-manager-path dbus-timeout
+		dbus-bus dbus-name dbus-path dbus-interface dbus-software-manager dbus-software-manager-path dbus-timeout dbus-compat-order
 		device-uuid device-vin device-packages-dir device-package-manager device-certificates-path device-system-info
 		gateway-console gateway-dbus gateway-http gateway-rvi gateway-socket gateway-websocket
 		network-http-server network-rvi-edge-server network-socket-commands-path network-socket-events-path network-websocket-server
 		rvi-client rvi-storage-dir rvi-timeout
+		ab-slot-a ab-slot-b ab-bootloader ab-fw-env-config ab-grubenv ab-running ab-reboot ab-health-check ab-health-timeout ab-health-tries
 		device-state-dir device-package-root device-trusted-keys device-auto-download gateway-token-file`)
 	slices.Sort(names)
 	slices.Sort(want)

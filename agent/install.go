@@ -44,7 +44,7 @@ func (a *Agent) install(ctx context.Context, e Entry) error {
 		return err
 	}
 	a.allow(installLimit)
-	out := a.installer.Install(ctx, Image{Update: e.Update, Package: e.Package, Path: a.imagePath(e.Update), WorkDir: work})
+	out := a.installer.Install(ctx, Image{Update: e.Update, Package: e.Package, Digest: e.Digest, Path: a.imagePath(e.Update), WorkDir: work})
 	a.beat()
 	if ctx.Err() != nil {
 		return nil // the outcome means nothing; the next start asks again

@@ -25,6 +25,7 @@ type Installer interface {
 type Image struct {
 	Update  ota.UpdateID
 	Package ota.PackageID // as the server calls it
+	Digest  ota.Digest    // of the file, which was checked just before
 	Path    string
 	// WorkDir is a directory of the client's own (0700) that survives
 	// crashes, for the output of the programs run. It is removed once the
