@@ -4,13 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
-	"time"
 
 	"github.com/updraft-ota/updraft/agent"
 	"github.com/updraft-ota/updraft/ota"
@@ -18,25 +15,13 @@ import (
 
 // deb installs Debian packages with dpkg into root.
 //
-// dpkg is started apart from the client and outlives it (see start). What
+// dpkg is started apart from the client and outlives it (see run). What
 // happened is therefore always read from dpkg's database, and an Install
 // called again begins there: wait until nobody works on the database, look at
 // what is installed, and do only what is missing.
 type deb struct {
-	root  string // absolute
-	log   *slog.Logger
-	pause func(context.Context, time.Duration) error
-}
-
-func newDeb(o Options) (agent.Installer, error) {
-	root := "/"
-	if o.Root != "" {
-		root = filepath.Clean(o.Root)
-	}
-	if !filepath.IsAbs(root) {
-		return nil, ota.Invalid("package root %q: write an absolute path", o.Root)
-	}
-	return &deb{root: root, log: o.Log, pause: sleep}, nil
+	root string // absolute
+	runner
 }
 
 // Installed lists the packages that are installed and configured. It fails if
@@ -69,14 +54,14 @@ func (d *deb) Installed(ctx context.Context) ([]ota.PackageID, error) {
 //
 // The text holds what dpkg wrote, or the reason it was not started.
 func (d *deb) Install(ctx context.Context, img agent.Image) agent.Outcome {
-	out, err := d.install(ctx, img)
+	out, err := d.ensure(ctx, img)
 	if err != nil {
 		return failure(err)
 	}
 	return out
 }
 
-func (d *deb) install(ctx context.Context, img agent.Image) (agent.Outcome, error) {
+func (d *deb) ensure(ctx context.Context, img agent.Image) (agent.Outcome, error) {
 	path, err := filepath.Abs(img.Path)
 	if err != nil {
 		return agent.Outcome{}, err
@@ -84,10 +69,14 @@ func (d *deb) install(ctx context.Context, img agent.Image) (agent.Outcome, erro
 	img.Path = path
 	delays := patience()
 	for {
-		if err := d.awaitDatabase(ctx); err != nil {
+		past, err := d.await(ctx, img.WorkDir)
+		if err != nil {
 			return agent.Outcome{}, err
 		}
-		out, err := d.attempt(ctx, img)
+		if err := d.awaitDatabase(ctx, d.locks()...); err != nil {
+			return agent.Outcome{}, err
+		}
+		out, err := d.attempt(ctx, img, past)
 		if !errors.Is(err, errBusy) {
 			return out, err
 		}
@@ -98,31 +87,10 @@ func (d *deb) install(ctx context.Context, img agent.Image) (agent.Outcome, erro
 	}
 }
 
-// refusal is a reason not to start dpkg.
-type refusal agent.Outcome
-
-func (r *refusal) Error() string { return r.Text }
-
-func refuse(code ota.ResultCode, format string, args ...any) error {
-	return &refusal{Code: code, Text: clean(fmt.Sprintf(format, args...))}
-}
-
-// failure is the outcome when dpkg did not run to its end.
-func failure(err error) agent.Outcome {
-	if r, ok := errors.AsType[*refusal](err); ok {
-		return agent.Outcome(*r)
-	}
-	code := ota.GeneralError
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-		code = ota.DiskFull
-	}
-	return agent.Outcome{Code: code, Text: clean(err.Error())}
-}
-
 // attempt makes the package of img installed, starting from whatever state it
 // is in. It fails with a refusal, with errBusy if the database was locked when
 // dpkg started, or with ctx's error, and then dpkg goes on.
-func (d *deb) attempt(ctx context.Context, img agent.Image) (agent.Outcome, error) {
+func (d *deb) attempt(ctx context.Context, img agent.Image, past past) (agent.Outcome, error) {
 	pkg, err := readImage(ctx, img.Path)
 	if err != nil {
 		return agent.Outcome{}, err
@@ -137,13 +105,13 @@ func (d *deb) attempt(ctx context.Context, img agent.Image) (agent.Outcome, erro
 		return agent.Outcome{}, err
 	}
 	if same && have.settled() {
-		return earlier(img), nil
+		return past.installed(), nil
 	}
 	args, err := d.plan(ctx, img, pkg, db, have, same)
 	if err != nil {
 		return agent.Outcome{}, err
 	}
-	said, err := d.dpkg(ctx, img.WorkDir, args...)
+	said, err := d.run(ctx, img, environment(), append(append([]string{"dpkg"}, d.flags()...), args...)...)
 	if err != nil {
 		return agent.Outcome{}, err
 	}
@@ -186,7 +154,7 @@ func (d *deb) plan(ctx context.Context, img agent.Image, pkg control, db databas
 
 // judge asks the database how a run of dpkg ended.
 func (d *deb) judge(ctx context.Context, pkg control, said output) (agent.Outcome, error) {
-	if said.exit != nil && said.mentions("locked by another process") {
+	if said.Status != 0 && said.mentions("locked by another process") {
 		return agent.Outcome{}, errBusy
 	}
 	db, err := d.database(ctx)
@@ -199,7 +167,7 @@ func (d *deb) judge(ctx context.Context, pkg control, said output) (agent.Outcom
 		return agent.Outcome{}, err
 	}
 	if same && have.settled() {
-		return agent.Outcome{Code: ota.OK, Text: said.stdout}, nil
+		return agent.Outcome{Code: ota.OK, Text: said.Stdout}, nil
 	}
 	code := ota.InstallFailed
 	switch {
@@ -209,16 +177,20 @@ func (d *deb) judge(ctx context.Context, pkg control, said output) (agent.Outcom
 		said.mentions("conflicting packages"), said.mentions("would break"):
 		code = ota.DependencyFailure
 	}
-	d.log.Warn("dpkg did not install the package", "package", pkg.Name, "version", pkg.Version, "code", code, "exit", said.exit)
+	d.log.Warn("dpkg did not install the package", "package", pkg.Name, "version", pkg.Version, "code", code, "exit", said.How)
 	return agent.Outcome{Code: code, Text: said.both()}, nil
 }
 
-// earlier is the outcome for a version that is installed already. If a run of
-// ours has left its output, it was that run which installed it, and the client
-// died before it could say so.
-func earlier(img agent.Image) agent.Outcome {
-	if _, err := os.Stat(filepath.Join(img.WorkDir, stdoutFile)); err == nil {
-		return agent.Outcome{Code: ota.OK, Text: readOutput(img.WorkDir).stdout}
+// flags are what every run of dpkg gets. The only forces are those that keep
+// it from asking about configuration files, and the one without which it
+// refuses an ordinary user's scratch root.
+func (d *deb) flags() []string {
+	flags := []string{"-E", "-G", "--force-confdef", "--force-confold"}
+	if d.root == "/" {
+		return flags
 	}
-	return agent.Outcome{Code: ota.AlreadyProcessed, Text: "this version is already installed"}
+	if os.Geteuid() != 0 {
+		flags = append(flags, "--force-not-root")
+	}
+	return append([]string{"--root=" + d.root}, flags...)
 }

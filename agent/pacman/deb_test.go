@@ -179,7 +179,7 @@ func TestPowerCutWhileUnpacking(t *testing.T) {
 	image := w.build("tool", "1.0", "", files{"DEBIAN/preinst": gateScript, "usr/share/tool": "x"})
 	die := g.begin(image)
 	die()
-	g.powerCut()
+	g.powerCut(image)
 	if s := w.state("tool"); !strings.Contains(s, "half-installed") {
 		t.Fatalf("after the cut dpkg says %q", s)
 	}
@@ -198,7 +198,7 @@ func TestPowerCutWhileConfiguring(t *testing.T) {
 	image := w.build("tool", "1.0", "", files{"DEBIAN/postinst": gateScript})
 	die := g.begin(image)
 	die()
-	g.powerCut()
+	g.powerCut(image)
 	w.wantState("tool", "1.0 install ok half-configured")
 
 	go func() { g.reached(); g.open() }()
@@ -209,15 +209,43 @@ func TestPowerCutWhileConfiguring(t *testing.T) {
 	}
 }
 
-func TestDpkgDiesUnderARunningClient(t *testing.T) {
+func TestEverythingDiesUnderARunningClient(t *testing.T) {
 	w := newWorld(t)
 	g := w.gate()
 	image := w.build("tool", "1.0", "", files{"DEBIAN/postinst": gateScript})
 	out := make(chan agent.Outcome)
 	go func() { out <- w.Install(t.Context(), w.image(image)) }()
 	g.reached()
-	g.powerCut()
+	g.powerCut(image)
 	w.want(<-out, ota.InstallFailed, "killed")
+}
+
+// When dpkg alone dies, its script goes on: nobody may begin beside it.
+func TestDpkgDiesAndItsScriptGoesOn(t *testing.T) {
+	w := newWorld(t)
+	g := w.gate()
+	image := w.build("tool", "1.0", "", files{"DEBIAN/postinst": gateScript})
+	die := g.begin(image)
+	g.killHolder(w.locks()...)
+	die()
+
+	waited := 0
+	w.pause = func(ctx context.Context, _ time.Duration) error {
+		if n := w.lines("count"); waited == 0 && n != 0 {
+			t.Errorf("postinst completed %d times before it was let go", n)
+		}
+		if waited++; waited == 1 {
+			g.open()
+		}
+		return sleep(ctx, time.Millisecond)
+	}
+	again := make(chan struct{})
+	go func() { defer close(again); g.reached(); g.open() }() // dpkg --configure runs it anew
+	w.mustInstall(image)
+	<-again
+	if n := w.lines("count"); n != 2 || waited == 0 {
+		t.Errorf("postinst completed %d times, waited %d times", n, waited)
+	}
 }
 
 func TestDpkgOutlivesTheClient(t *testing.T) {
@@ -246,15 +274,16 @@ func TestDpkgGetsNoneOfTheClientsSignals(t *testing.T) {
 	w := newWorld(t)
 	g := w.gate()
 	die := g.begin(w.build("tool", "1.0", "", files{"DEBIAN/postinst": gateScript}))
-	pid, err := g.holder()
+	pid, err := holder(w.locks()...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if sid, err := unix.Getsid(pid); err != nil || sid != pid {
-		t.Errorf("dpkg %d is in session %d, %v", pid, sid, err)
+	ours, _ := unix.Getsid(0)
+	if sid, err := unix.Getsid(pid); err != nil || sid == ours {
+		t.Errorf("dpkg %d is in session %d, %v; ours is %d", pid, sid, err, ours)
 	}
 	g.open()
-	if err := w.awaitDatabase(t.Context()); err != nil {
+	if err := w.awaitDatabase(t.Context(), w.locks()...); err != nil {
 		t.Error(err)
 	}
 	die()
@@ -269,7 +298,7 @@ func TestTheEndOfTheContextEndsTheWait(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	w.pause = func(context.Context, time.Duration) error { cancel(); return ctx.Err() }
 	w.want(w.Install(ctx, w.image(image)), ota.GeneralError, "context canceled")
-	g.powerCut()
+	g.powerCut(image)
 }
 
 func TestSomeoneElseIsFasterToTheLock(t *testing.T) {

@@ -27,7 +27,7 @@ func readImage(ctx context.Context, path string) (control, error) {
 	f.Close()
 	out, err := ask(ctx, "dpkg-deb", "-f", path, "Package", "Version", "Architecture", "Multi-Arch", "Pre-Depends", "Depends", "Provides")
 	if err != nil {
-		return control{}, damaged(err)
+		return control{}, damaged(err, "Debian")
 	}
 	fields := parseFields(string(out))
 	c := control{Name: fields["Package"], Version: fields["Version"], Arch: fields["Architecture"], MultiArch: fields["Multi-Arch"]}
@@ -50,14 +50,14 @@ func checkContents(ctx context.Context, path string) error {
 	var stderr strings.Builder
 	cmd.Stderr = &capped{w: &stderr, left: 4 << 10}
 	if err := cmd.Run(); err != nil {
-		return damaged(errors.Join(err, errors.New(strings.TrimSpace(stderr.String()))))
+		return damaged(errors.Join(err, errors.New(strings.TrimSpace(stderr.String()))), "Debian")
 	}
 	return ctx.Err()
 }
 
-// damaged turns dpkg-deb's failure into a refusal, unless it is not the
+// damaged turns a failure to read an image into a refusal, unless it is not the
 // image's fault.
-func damaged(err error) error {
+func damaged(err error, kind string) error {
 	exit, ran := errors.AsType[*exec.ExitError](err)
 	switch {
 	case !ran || !exit.Exited(): // not started, or killed
@@ -65,7 +65,7 @@ func damaged(err error) error {
 	case strings.Contains(err.Error(), "No space left on device"):
 		return refuse(ota.DiskFull, "%v", err)
 	}
-	return refuse(ota.ValidationFailed, "the image is not an intact Debian package: %v", err)
+	return refuse(ota.ValidationFailed, "the image is not an intact %s package: %v", kind, err)
 }
 
 // accepts refuses, with INSTALL_FAILED, an architecture this system does not

@@ -21,11 +21,17 @@ func TestNew(t *testing.T) {
 	if in, err := New("Deb", Options{Root: "/srv/root/"}); err != nil || in.(*deb).root != "/srv/root" {
 		t.Errorf("Deb: %+v, %v", in, err)
 	}
+	if in, err := New("RPM", Options{}); err != nil || in.(*rpm).root != "/" {
+		t.Errorf("RPM: %+v, %v", in, err)
+	}
+	if in, err := New("Command:/opt/My/Installer", Options{}); err != nil || in.(*command).program != "/opt/My/Installer" {
+		t.Errorf("Command: %+v, %v", in, err)
+	}
 	if in, err := New("File:/tmp/Installed.List", Options{}); err != nil || in.(list).path != "/tmp/Installed.List" {
 		t.Errorf("the path changed: %+v, %v", in, err)
 	}
 	for spec, word := range map[string]string{
-		"rpm": "not supported", "OTB:/repo": "not supported", "otb:": "path after", "file:": "path after", "file": "path after",
+		"rpm:": "unknown", "command": "absolute path", "command:": "absolute path", "Command:bin/x": "absolute path", "OTB:/repo": "not supported", "otb:": "path after", "file:": "path after", "file": "path after",
 		"": "unknown", "apt": "unknown", "deb:x": "unknown", "off:": "unknown", "debian": "unknown",
 	} {
 		in, err := New(spec, Options{})

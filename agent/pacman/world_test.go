@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -54,30 +55,52 @@ func again(out io.Writer, attr *syscall.SysProcAttr, variable string, args ...st
 	return cmd.Run()
 }
 
-// world is a system of its own: a root with a shell, and an installer for it.
-type world struct {
+// ground is a system of its own, with an installer for it.
+type ground struct {
 	*testing.T
-	*deb
+	agent.Installer
+	top string // its root directory
 	dir string // images lie here
+}
+
+func newGround(t *testing.T, spec, root string) ground {
+	t.Helper()
+	in, err := New(spec, Options{Root: root, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ground{T: t, Installer: in, top: root, dir: t.TempDir()}
+}
+
+// world is a system with dpkg, and with a shell for maintainer scripts.
+type world struct {
+	ground
+	*deb
 }
 
 func newWorld(t *testing.T) world {
 	t.Helper()
-	root := t.TempDir()
-	in, err := New("deb", Options{Root: root, Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	shell, err := os.ReadFile("/bin/busybox") // Debian package busybox-static
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := world{T: t, deb: in.(*deb), dir: t.TempDir()}
-	w.write(filepath.Join(root, "bin/sh"), string(shell), 0o755)
-	return w
+	return newWorldIn(t, t.TempDir())
 }
 
-func (w world) write(path, text string, mode os.FileMode) {
+func newWorldIn(t *testing.T, root string) world {
+	t.Helper()
+	g := newGround(t, "deb", root)
+	g.write(filepath.Join(root, "bin/sh"), g.shell(), 0o755)
+	return world{g, g.Installer.(*deb)}
+}
+
+// shell is a program that is a shell, and other things, on its own.
+func (w ground) shell() string {
+	w.Helper()
+	shell, err := os.ReadFile("/bin/busybox") // Debian package busybox-static
+	if err != nil {
+		w.Fatal(err)
+	}
+	return string(shell)
+}
+
+func (w ground) write(path, text string, mode os.FileMode) {
 	w.Helper()
 	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), mode)); err != nil {
 		w.Fatal(err)
@@ -108,7 +131,7 @@ func (w world) build(name, version, control string, content files) string {
 	return deb
 }
 
-func (w world) do(name string, args ...string) string {
+func (w ground) do(name string, args ...string) string {
 	w.Helper()
 	cmd := exec.Command(name, args...)
 	cmd.Env = environment()
@@ -121,7 +144,7 @@ func (w world) do(name string, args ...string) string {
 
 // image is what the client would hand over for a file. Its work directory is
 // the same each time, as after a crash.
-func (w world) image(path string) agent.Image {
+func (w ground) image(path string) agent.Image {
 	w.Helper()
 	work := path + ".work"
 	if err := os.MkdirAll(work, 0o700); err != nil {
@@ -130,7 +153,7 @@ func (w world) image(path string) agent.Image {
 	return agent.Image{Update: "u1", Package: ota.PackageID{Name: "as-the", Version: "server-calls-it"}, Path: path, WorkDir: work}
 }
 
-func (w world) install(path string) agent.Outcome {
+func (w ground) install(path string) agent.Outcome {
 	w.Helper()
 	ctx, cancel := context.WithTimeout(w.Context(), time.Minute)
 	defer cancel()
@@ -138,13 +161,13 @@ func (w world) install(path string) agent.Outcome {
 }
 
 // mustInstall installs a package that the story takes for granted.
-func (w world) mustInstall(path string) {
+func (w ground) mustInstall(path string) {
 	w.Helper()
 	w.want(w.install(path), ota.OK)
 }
 
 // want checks a code and that the text holds all the words.
-func (w world) want(got agent.Outcome, code ota.ResultCode, words ...string) {
+func (w ground) want(got agent.Outcome, code ota.ResultCode, words ...string) {
 	w.Helper()
 	if got.Code != code {
 		w.Fatalf("outcome is %s, want %s; text:\n%s", got.Code, code, got.Text)
@@ -175,9 +198,9 @@ func (w world) wantState(name, want string) {
 }
 
 // lines counts the lines of a file in the root; scripts leave traces that way.
-func (w world) lines(name string) int {
+func (w ground) lines(name string) int {
 	w.Helper()
-	b, err := os.ReadFile(filepath.Join(w.root, name))
+	b, err := os.ReadFile(filepath.Join(w.top, name))
 	if err != nil && !os.IsNotExist(err) {
 		w.Fatal(err)
 	}
@@ -186,16 +209,16 @@ func (w world) lines(name string) int {
 
 // gate is a place where a maintainer script stops until the test lets it go.
 type gate struct {
-	world
+	ground
 	hello, answer string
 }
 
 // gateScript stops at the gate, and notes in /count that it got through.
 const gateScript = `echo hello > /hello; read word < /answer; test "$word" = go; echo done >> /count`
 
-func (w world) gate() gate {
+func (w ground) gate() gate {
 	w.Helper()
-	g := gate{w, filepath.Join(w.root, "hello"), filepath.Join(w.root, "answer")}
+	g := gate{w, filepath.Join(w.top, "hello"), filepath.Join(w.top, "answer")}
 	if err := errors.Join(syscall.Mkfifo(g.hello, 0o600), syscall.Mkfifo(g.answer, 0o600)); err != nil {
 		w.Fatal(err)
 	}
@@ -237,14 +260,30 @@ func (g gate) begin(path string) (die func()) {
 	return func() { cancel(); <-ended }
 }
 
-// powerCut kills dpkg and what it started.
-func (g gate) powerCut() {
+// powerCut kills the run for an image: keeper, installer and scripts.
+func (g gate) powerCut(path string) {
 	g.Helper()
-	pid, err := g.holder()
-	if err != nil || pid == 0 {
-		g.Fatalf("no dpkg holds the lock: %d, %v", pid, err)
+	text, err := os.ReadFile(filepath.Join(path+".work", lockName))
+	if err != nil {
+		g.Fatal(err)
 	}
-	if err := syscall.Kill(-pid, syscall.SIGKILL); err != nil {
+	keeper, err := strconv.Atoi(string(text))
+	if err != nil {
+		g.Fatal(err)
+	}
+	if err := syscall.Kill(-keeper, syscall.SIGKILL); err != nil {
+		g.Fatal(err)
+	}
+}
+
+// killHolder kills only the process that holds one of the locks.
+func (g gate) killHolder(locks ...string) {
+	g.Helper()
+	pid, err := holder(locks...)
+	if err != nil || pid == 0 {
+		g.Fatalf("nobody holds the lock: %d, %v", pid, err)
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		g.Fatal(err)
 	}
 }
