@@ -55,12 +55,17 @@ func (c Config) checkManager() error {
 	}
 	scheme, rest, path := strings.Cut(c.Device.PackageManager, ":")
 	switch scheme = strings.ToLower(scheme); {
-	case !path && (scheme == "off" || scheme == "deb"), path && scheme == "file" && rest != "":
+	case !path && (scheme == "off" || scheme == "deb" || scheme == "rpm"), path && scheme == "file" && rest != "":
 		return nil
-	case !path && scheme == "rpm", path && scheme == "otb" && rest != "":
+	case path && scheme == "command":
+		if !filepath.IsAbs(rest) {
+			return fmt.Errorf("device.package_manager: expected the absolute path of a program after command:, not %q", rest)
+		}
+		return nil
+	case path && scheme == "otb" && rest != "":
 		return fmt.Errorf("device.package_manager: %q is not available in this version", c.Device.PackageManager)
 	}
-	return fmt.Errorf("device.package_manager: expected off, deb, ab or file:PATH, not %q", c.Device.PackageManager)
+	return fmt.Errorf("device.package_manager: expected off, deb, rpm, ab, command:PATH or file:PATH, not %q", c.Device.PackageManager)
 }
 
 // checkCertificates looks for the bundle only where it is needed: unlike the

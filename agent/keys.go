@@ -152,7 +152,7 @@ var Keys = []Key{
 	{"device", "uuid", "UUID", "id of this device on the server", func(c *Config) any { return &c.Device.UUID }, notEmpty},
 	{"device", "vin", "VIN", "id of this device from its maker", func(c *Config) any { return &c.Device.VIN }, nil},
 	{"device", "packages_dir", "PATH", "directory for downloads", func(c *Config) any { return &c.Device.PackagesDir }, notEmpty},
-	{"device", "package_manager", "MANAGER", "off, deb, ab or file:PATH", func(c *Config) any { return &c.Device.PackageManager }, notEmpty},
+	{"device", "package_manager", "MANAGER", "what installs: off (an external installer), deb, rpm, ab, command:PATH (a program of yours) or file:PATH (a test double)", func(c *Config) any { return &c.Device.PackageManager }, notEmpty},
 	{"device", "package_root", "PATH", "root directory given to dpkg and rpm", func(c *Config) any { return &c.Device.PackageRoot }, notEmpty},
 	{"device", "certificates_path", "PATH", "certificates to trust with https, PEM", func(c *Config) any { return &c.Device.CertificatesPath }, nil},
 	{"device", "system_info", "PATH", "program that prints system information as JSON, empty for none", func(c *Config) any { return &c.Device.SystemInfo }, nil},
