@@ -60,12 +60,13 @@ func ReadBody(w http.ResponseWriter, r *http.Request, max int64) (body []byte, e
 }
 
 // leftoverPatience is how long a caller that is refused may go on sending.
-const leftoverPatience = 5 * time.Second
+const leftoverPatience = time.Second
 
 // Abandon says that nobody will read the rest of the request's body: the
-// answer ends the connection, and what still arrives is looked at for a few
-// seconds only. It must be called before the answer begins. HTTP/2 needs none
-// of it, as it can end one stream alone.
+// answer ends the connection, and what still arrives is taken for a moment
+// only, so that a caller who sends before they listen gets to hear it. It must
+// be called before the answer begins. HTTP/2 needs none of it, as it can end
+// one stream alone.
 func Abandon(w http.ResponseWriter, r *http.Request) {
 	if r.ContentLength == 0 || r.ProtoMajor != 1 {
 		return

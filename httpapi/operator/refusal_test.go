@@ -1,15 +1,10 @@
 package operator_test
 
 import (
-	"bufio"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
 	"strings"
 	"testing"
 
-	"github.com/updraft-ota/updraft/fleet"
 	"github.com/updraft-ota/updraft/httpapi/operator"
 )
 
@@ -142,81 +137,4 @@ func begin(t *testing.T, w *world, car, update string) {
 	tok := into[operator.Token](t, w.ask("POST", "/token", "grant_type=client_credentials&client_id="+cred.ClientID+"&client_secret="+cred.ClientSecret, 200,
 		"Content-Type", "application/x-www-form-urlencoded", "Authorization", ""))
 	w.ask("GET", "/api/v1/mydevice/"+car+"/updates/"+update+"/download", "", 200, "Authorization", "Bearer "+tok.AccessToken)
-}
-
-func TestBadUploads(t *testing.T) {
-	w := start(t)
-	good, contentType := form(t, "file", "hello")
-	wrongField, wrongType := form(t, "image", "hello")
-	tooMuch, tooMuchType := form(t, "file", strings.Repeat("x", 1<<20+1))
-	const path = "/api/v1/packages/a/1"
-	for _, tt := range []struct {
-		name, path, body, contentType string
-		status                        int
-		code                          string
-	}{
-		{"no form", path, "hello", "application/octet-stream", 400, "invalid_entity"},
-		{"no boundary", path, good, "multipart/form-data", 400, "invalid_entity"},
-		{"no file", path, wrongField, wrongType, 400, "invalid_entity"},
-		{"empty", path, "", contentType, 400, "invalid_entity"},
-		{"cut in the file", path, good[:strings.Index(good, "hello")+2], contentType, 400, "invalid_entity"},
-		{"cut in the head", path, good[:20], contentType, 400, "invalid_entity"},
-		{"a byte too much", path, tooMuch, tooMuchType, 413, "too_large"},
-		{"space in the name", "/api/v1/packages/a%20b/1", good, contentType, 400, "invalid_entity"},
-		{"slash in the version", "/api/v1/packages/a/1%2f2", good, contentType, 400, "invalid_entity"},
-		{"dots", "/api/v1/packages/%2e%2e/1", good, contentType, 400, "invalid_entity"},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			w.t = t
-			w.refused("PUT", tt.path, tt.body, tt.status, tt.code, "Content-Type", tt.contentType)
-		})
-	}
-	w.t = t
-	if got := w.ask("GET", "/api/v1/packages", "", 200); got.text != "[]\n" {
-		t.Errorf("something got through: %s", got.text)
-	}
-}
-
-func TestAnUploadTooLargeIsRefusedUnread(t *testing.T) {
-	w := start(t, func(o *fleet.Options) { o.MaxUpload = 1000 })
-	conn, err := net.Dial("tcp", w.srv.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	_, _ = io.WriteString(conn, "PUT /api/v1/packages/a/1 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer admin\r\n"+
-		"Content-Type: multipart/form-data; boundary=b\r\nContent-Length: 1000000\r\nExpect: 100-continue\r\n\r\n")
-	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp.Body.Close()
-	if resp.StatusCode != 413 {
-		t.Errorf("%d", resp.StatusCode)
-	}
-}
-
-// TestAnUploadThatBreaksOff drops the connection in the middle of a file.
-func TestAnUploadThatBreaksOff(t *testing.T) {
-	w := start(t)
-	conn, err := net.Dial("tcp", w.srv.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	_, _ = io.WriteString(conn, "PUT /api/v1/packages/a/1 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer admin\r\n"+
-		"Content-Type: multipart/form-data; boundary=b\r\nContent-Length: 1000\r\n\r\n"+
-		"--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"x\"\r\n\r\nhalf of it")
-	_ = conn.(*net.TCPConn).CloseWrite()
-	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp.Body.Close()
-	if resp.StatusCode != 400 {
-		t.Errorf("%d", resp.StatusCode)
-	}
-	if got := w.ask("GET", "/api/v1/packages", "", 200); got.text != "[]\n" {
-		t.Errorf("something got through: %s", got.text)
-	}
 }

@@ -8,6 +8,7 @@ import (
 	"mime/multipart"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -69,7 +70,7 @@ func (a *api) takeUpload(ctx context.Context, in *upload) error {
 	// A deadline that passed later would look as if the client had gone.
 	defer func() { _ = ctl.SetReadDeadline(time.Time{}) }()
 	body := &arriving{ReadCloser: in.r.Body, ctl: ctl, left: overhead}
-	in.r.Body = body
+	in.r.Body = wholeForm{io.MultiReader(body, strings.NewReader("\r\n"), cutOff{}), body}
 	form, err := in.r.MultipartReader()
 	if err != nil {
 		return ota.Invalid("send multipart/form-data with one part named file: %v", err)
@@ -83,6 +84,18 @@ func (a *api) takeUpload(ctx context.Context, in *upload) error {
 	}, file)
 	return err
 }
+
+// wholeForm is a body whose end is not the end of a form by itself: only the
+// last boundary is, which multipart would not tell otherwise. That boundary
+// needs no line end behind it, so it is given one.
+type wholeForm struct {
+	io.Reader
+	io.Closer
+}
+
+type cutOff struct{}
+
+func (cutOff) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
 // formFile is the file of a form. It ends only where the whole form ends as
 // it should: a form that is cut off behind its file may have lost a part.

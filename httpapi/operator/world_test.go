@@ -33,18 +33,19 @@ type world struct {
 	now   time.Time
 	doc   *document
 	auth  string // Authorization of the requests to come
+	blobs string // the folder of what was uploaded
 }
 
 func start(t *testing.T, change ...func(*fleet.Options)) *world {
 	t.Helper()
-	w := &world{t: t, now: time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC), doc: readDocument(t)}
+	w := &world{t: t, now: time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC), doc: readDocument(t), blobs: t.TempDir()}
 	clock := func() time.Time { return w.now }
 	st, err := store.Open(t.Context(), store.Options{Now: clock})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { st.Close() })
-	blobs, err := blob.Open(t.TempDir(), blob.Options{})
+	blobs, err := blob.Open(w.blobs, blob.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
