@@ -269,6 +269,34 @@ func TestLastSeenIsGatheredAndWrittenByUpkeep(t *testing.T) {
 	}
 }
 
+// full is a store on a full disk.
+type full struct{ ota.Store }
+
+func (full) Write(context.Context, func(ota.Tx) error) error {
+	return ota.Fail(ota.KindNoSpace, "no_space", "no space left")
+}
+
+func TestAFullDiskHidesNothing(t *testing.T) {
+	w := newWorld(t)
+	car := w.device("car")
+	due := fleet.Request{Device: car, Packages: []ota.PackageID{w.publish("a=1", "one")}, Until: w.now.Add(time.Minute)}
+	if _, _, err := w.Send(w.ctx, ns, due); err != nil {
+		t.Fatal(err)
+	}
+	w.now = due.Until // its expiry is to be written
+	w.offered(car)    // and when it was seen
+	w.Store = full{w.Store}
+	if d, err := w.Device(w.ctx, ns, car); err != nil || d.Name != "car" {
+		t.Errorf("%+v, %v", d, err)
+	}
+	if list, _, err := w.Devices(w.ctx, ota.DeviceFilter{Namespace: ns}); err != nil || len(list) != 1 {
+		t.Errorf("%v, %v", list, err)
+	}
+	if list, err := w.Updates(w.ctx, ota.UpdateFilter{Namespace: ns}); err != nil || len(list) != 1 {
+		t.Errorf("%v, %v", list, err)
+	}
+}
+
 func TestUpkeepEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())

@@ -98,9 +98,7 @@ func (f *Fleet) RemoveDevice(ctx context.Context, ns ota.Namespace, id ota.Devic
 
 // Device reads one device. It fails with KindNotFound (missing_device).
 func (f *Fleet) Device(ctx context.Context, ns ota.Namespace, id ota.DeviceID) (ota.DeviceSummary, error) {
-	if err := f.flushSeen(ctx); err != nil {
-		return ota.DeviceSummary{}, err
-	}
+	f.attempt(ctx, taskSeen, f.flushSeen)
 	var s ota.DeviceSummary
 	err := f.Store.Read(ctx, func(tx ota.ReadTx) error {
 		if _, err := device(tx, ns, id); err != nil {
@@ -121,9 +119,7 @@ func (f *Fleet) Device(ctx context.Context, ns ota.Namespace, id ota.DeviceID) (
 // Devices lists devices ordered by name, and counts all that the filter
 // matches, whatever its offset and limit.
 func (f *Fleet) Devices(ctx context.Context, filter ota.DeviceFilter) (list []ota.DeviceSummary, total int, err error) {
-	if err := f.flushSeen(ctx); err != nil {
-		return nil, 0, err
-	}
+	f.attempt(ctx, taskSeen, f.flushSeen)
 	err = f.Store.Read(ctx, func(tx ota.ReadTx) error {
 		var err error
 		if list, err = tx.Devices(filter); err != nil {

@@ -25,9 +25,7 @@ func (f *Fleet) Queue(ctx context.Context, ns ota.Namespace, id ota.DeviceID) (q
 
 // Updates lists updates, oldest first.
 func (f *Fleet) Updates(ctx context.Context, filter ota.UpdateFilter) (list []ota.Update, err error) {
-	if err := f.expire(ctx); err != nil {
-		return nil, err
-	}
+	f.attempt(ctx, taskExpire, f.expire)
 	err = f.Store.Read(ctx, func(tx ota.ReadTx) error {
 		if filter.Device != "" {
 			if _, err := device(tx, filter.Namespace, filter.Device); err != nil {

@@ -75,9 +75,7 @@ func validateInstalled(id ota.PackageID) error {
 
 // CountActivated counts devices first seen at or after since and before until.
 func (f *Fleet) CountActivated(ctx context.Context, ns ota.Namespace, since, until time.Time) (n int, err error) {
-	if err := f.flushSeen(ctx); err != nil {
-		return 0, err
-	}
+	f.attempt(ctx, taskSeen, f.flushSeen)
 	err = f.Store.Read(ctx, func(tx ota.ReadTx) error {
 		n, err = tx.CountActivated(ns, since, until)
 		return err

@@ -24,8 +24,8 @@ func (f *Fleet) Upkeep(ctx context.Context) {
 	var tasks sync.WaitGroup
 	tasks.Go(func() { f.every(ctx, scrubInterval, "scrub blobs", f.scrub) })
 	tasks.Go(func() { f.every(ctx, collectInterval, "collect blobs", f.Collect) })
-	tasks.Go(func() { f.every(ctx, expireInterval, "expire updates", f.expire) })
-	tasks.Go(func() { f.every(ctx, SeenInterval, "write last-seen times", f.flushSeen) })
+	tasks.Go(func() { f.every(ctx, expireInterval, taskExpire, f.expire) })
+	tasks.Go(func() { f.every(ctx, SeenInterval, taskSeen, f.flushSeen) })
 	tasks.Wait()
 }
 
@@ -37,12 +37,23 @@ func (f *Fleet) every(ctx context.Context, d time.Duration, what string, do func
 		case <-ctx.Done():
 			return
 		case <-t.C:
-			if err := do(ctx); err != nil && ctx.Err() == nil {
-				f.Log.Error("upkeep failed, will try again", "task", what, "err", err)
-			}
+			f.attempt(ctx, what, do)
 		}
 	}
 }
+
+// attempt does a piece of upkeep. Reads do theirs by it too: a disk that is
+// full must not hide from an operator what could be removed.
+func (f *Fleet) attempt(ctx context.Context, what string, do func(context.Context) error) {
+	if err := do(ctx); err != nil && ctx.Err() == nil {
+		f.Log.Error("upkeep failed, will try again", "task", what, "err", err)
+	}
+}
+
+const (
+	taskExpire = "expire updates"
+	taskSeen   = "write last-seen times"
+)
 
 // expirePage bounds one transaction of the sweep.
 const expirePage = 500
