@@ -44,9 +44,10 @@ type Files struct {
 
 var _ ota.Blobs = (*Files)(nil)
 
-// Open opens the blobs in dir, making the folder if need be. What lies there
-// already is read when it is first asked for, so Open is quick. It fails with
-// an error of the file system.
+// Open opens the blobs in dir, making the folder if need be, and removes what
+// puts left behind that a crash ended. What lies there already is read when it
+// is first asked for, so Open is quick. It fails with an error of the file
+// system.
 func Open(dir string, o Options) (*Files, error) {
 	f := &Files{
 		dir:       dir,
@@ -62,7 +63,11 @@ func Open(dir string, o Options) (*Files, error) {
 		f.scrubRate = DefaultScrubRate
 	}
 	f.temp = func() (*os.File, error) { return os.CreateTemp(f.tmpDir(), "put-*") } // 0600
-	if err := f.makeDirs(); err != nil {
+	err := f.makeDirs()
+	if err == nil {
+		_, err = f.collectLeftovers()
+	}
+	if err != nil {
 		return nil, fmt.Errorf("open blobs: %w", err)
 	}
 	return f, nil

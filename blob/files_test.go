@@ -54,6 +54,18 @@ func TestAnotherStartFindsBlobsAndChecksThem(t *testing.T) {
 	}
 }
 
+func TestAStartRemovesWhatACrashLeft(t *testing.T) {
+	dir := t.TempDir()
+	d := put(t, open(t, dir), "content")
+	if err := os.WriteFile(filepath.Join(dir, "tmp", "put-1"), []byte("con"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	open(t, dir)
+	if got := filesIn(t, dir); len(got) != 1 || filepath.Base(got[0]) != string(d) {
+		t.Errorf("left are %v", got)
+	}
+}
+
 func TestADamagedFileWithItsOldDateIsCheckedAgain(t *testing.T) {
 	dir := t.TempDir()
 	files := open(t, dir)
