@@ -29,7 +29,8 @@
 //	/device_count    groupIds is empty as long as there are no groups
 //	/package_stats   counts one namespace only
 //	/packages        PUT answers 409 if the id has updates and other bytes, unless force=true; exactly one
-//	                 part named file; a form cut off behind it is 400
+//	                 part named file, at most 64 KiB before and again behind it, and a form that ends
+//	                 with its last boundary, or 400; what is refused ends the connection
 //	                 DELETE and GET …/file are ours; a package also has sha256, and artifacts if several
 //	                 GET …/queued of an unknown package is 404
 //	…/device_updates POST also takes id, until, priority, requestConfirmation and description, and tells
