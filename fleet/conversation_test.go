@@ -81,6 +81,30 @@ func TestTheSameReportAgainIsTakenOnce(t *testing.T) {
 	wantKind(t, err, ota.KindInvalid, "invalid_entity")
 }
 
+func TestReportsDoNotGatherWithoutEnd(t *testing.T) {
+	w := newWorld(t)
+	car := w.device("car")
+	u := w.send(car, w.publish("a=1", "a"))
+	long := ota.Report{Update: u}
+	for range 50 {
+		long.Results = append(long.Results, ota.OperationResult{ID: string(u), Text: strings.Repeat("x", ota.MaxResultText)})
+	}
+	for i := 0; ; i++ {
+		long.Results[0].Text = strings.Repeat("y", i) // another report each time
+		err := w.Uplink(car).Report(w.ctx, long)
+		if i == 0 && err != nil || i > 5 {
+			t.Fatalf("report %d of 3 MB: %v", i, err)
+		}
+		if err != nil {
+			wantKind(t, err, ota.KindInvalid, "invalid_entity")
+			break
+		}
+	}
+	if rs, err := w.Results(w.ctx, ns, car, u); err != nil || len(rs) == 0 || w.update(car, u).Status != ota.Finished {
+		t.Errorf("%d results, %v", len(rs), err)
+	}
+}
+
 func TestAReportOfACanceledUpdateIsKeptAndRefused(t *testing.T) {
 	w := newWorld(t)
 	car := w.device("car")

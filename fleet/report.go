@@ -11,8 +11,12 @@ import (
 	"github.com/updraft-ota/updraft/ota"
 )
 
-// maxResults bounds how many results one update gathers.
-const maxResults = 2000
+// maxResults bounds how many results one update gathers; no more are taken
+// either once their texts have more bytes than maxResultText.
+const (
+	maxResults    = 2000
+	maxResultText = 8 << 20
+)
 
 // Report takes how an update ended. The first report decides: success ends
 // the update as Finished, anything else as Failed, and then the device's
@@ -75,10 +79,18 @@ func keepResults(tx ota.Tx, id ota.DeviceID, r ota.Report) (bool, error) {
 	if slices.ContainsFunc(stored, func(s ota.StoredResult) bool { return s.ID == fresh[0].ID }) {
 		return false, nil
 	}
-	if len(stored)+len(fresh) > maxResults {
+	if len(stored)+len(fresh) > maxResults || textOf(stored) > maxResultText {
 		return false, ota.Invalid("update %s has %d results already, no more are taken", r.Update, len(stored))
 	}
 	return true, tx.AddResults(fresh)
+}
+
+// textOf counts the bytes of the texts.
+func textOf(rs []ota.StoredResult) (n int) {
+	for _, r := range rs {
+		n += len(r.Result.Text)
+	}
+	return n
 }
 
 // storedResults gives each result an id made from the whole report, so that
