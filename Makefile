@@ -48,6 +48,11 @@ soak: ## the tests that need size or patience (2 GiB files; up to an hour)
 	scripts/bootstrap test
 	go test -tags soak -run Soak -timeout $(SOAK_TIMEOUT) -v ./...
 
+.PHONY: deb
+deb: ## build Debian packages of both programs into build/deb
+	scripts/bootstrap deb
+	scripts/deb
+
 .PHONY: generate
 generate: ## make the generated code anew
 	scripts/bootstrap generate

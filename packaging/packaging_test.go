@@ -43,23 +43,66 @@ func parse(t *testing.T, text string) agent.Config {
 	return c
 }
 
-// systemd itself reads the unit, with a program that exists on this machine.
-func TestUnit(t *testing.T) {
-	text, err := os.ReadFile("systemd/updraft-agent.service")
+// systemd itself reads the units, with a program that exists on this machine,
+// and judges how exposed they are: 0 is shut in, 10 is open.
+func TestUnits(t *testing.T) {
+	for _, c := range []struct {
+		unit, program, dropin string
+		exposure              string // at most, times ten
+	}{
+		{"updraft-agent.service", "updraft-agent", "", ""}, // dpkg must be able to do anything
+		{"updraft-agent.service", "updraft-agent", "off.conf", "25"},
+		{"updraft-agent.service", "updraft-agent", "command.conf", "70"},
+		{"updraft.service", "updraft", "", "20"},
+	} {
+		t.Run(c.unit+" "+c.dropin, func(t *testing.T) {
+			path := unit(t, c.unit, c.program, c.dropin)
+			// A line that names the unit is a complaint: unknown keys do not
+			// change the status. Other units may be complained about too.
+			out, err := exec.Command("systemd-analyze", "verify", "--man=no", path).CombinedOutput()
+			if err != nil || strings.Contains(string(out), c.unit) {
+				t.Errorf("verify: %v\n%s", err, out)
+			}
+			if c.exposure == "" {
+				return
+			}
+			out, err = exec.Command("systemd-analyze", "security", "--offline=true", "--no-pager", "--threshold="+c.exposure, path).CombinedOutput()
+			if err != nil {
+				t.Errorf("security: %v\n%s", err, out)
+			}
+		})
+	}
+}
+
+// unit copies a unit with a drop-in, starting a program that exists.
+func unit(t *testing.T, name, program, dropin string) string {
+	t.Helper()
+	text := read(t, "systemd/"+name)
+	changed := strings.Replace(text, "ExecStart=/usr/bin/"+program+" ", "ExecStart=/bin/true ", 1)
+	if changed == text {
+		t.Fatalf("%s does not start /usr/bin/%s", name, program)
+	}
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(changed), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if dropin == "" {
+		return path
+	}
+	if err := os.Mkdir(path+".d", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(path+".d", dropin), []byte(read(t, "systemd/"+name+".d/"+dropin)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	unit := strings.Replace(string(text), "ExecStart=/usr/bin/updraft-agent ", "ExecStart=/bin/true ", 1)
-	if unit == string(text) {
-		t.Fatal("the unit does not start /usr/bin/updraft-agent")
-	}
-	path := filepath.Join(t.TempDir(), "updraft-agent.service")
-	if err := os.WriteFile(path, []byte(unit), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	// A line that names the unit is a complaint: unknown keys do not change the
-	// status. Other units of this machine may be complained about too.
-	if out, err := exec.Command("systemd-analyze", "verify", "--man=no", path).CombinedOutput(); err != nil || strings.Contains(string(out), "updraft-agent.service") {
-		t.Errorf("%v\n%s", err, out)
-	}
+	return string(text)
 }

@@ -5,6 +5,8 @@ export LC_ALL=C # one order of names everywhere
 sqlc_version=v1.31.1
 tools_dir=${XDG_CACHE_HOME:-${HOME:?HOME is not set}/.cache}/updraft/tools
 sqlc_dir=$tools_dir/sqlc-$sqlc_version
+nfpm_version=v2.44.2 # later ones do not resolve
+nfpm_dir=$tools_dir/nfpm-$nfpm_version
 
 say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
 

@@ -59,6 +59,9 @@ func Main(args []string, version string, hooks Hooks) int {
 	return 2
 }
 
+// Command is the program's command, for those who only read it.
+func Command(version string) *cobra.Command { return command(version, Hooks{}, new(bool)) }
+
 // command makes the program's command; started is set once the command line
 // is understood.
 func command(version string, hooks Hooks, started *bool) *cobra.Command {
