@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"reflect"
 	"strconv"
 	"strings"
 )
@@ -26,6 +27,21 @@ func (k Key) Flag() string { return strings.ReplaceAll(k.Section+"-"+k.Name, "_"
 
 // String is the key as messages name it, such as "core.polling_sec".
 func (k Key) String() string { return k.Section + "." + k.Name }
+
+// Default is the value without file and flags, as a flag would give it. In an
+// optional section it is what the key has once the section is there.
+func (k Key) Default() string {
+	c := NewConfig()
+	c.section(k.Section)
+	switch v := k.at(&c).(type) {
+	case *string:
+		return *v
+	case *Paths:
+		return strings.Join(*v, ",")
+	default:
+		return fmt.Sprint(reflect.ValueOf(v).Elem())
+	}
+}
 
 // Set reads a flag's value into c, making the section if it is not there. It
 // fails, naming the flag, if the text is not a value of the key's type.
