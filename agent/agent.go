@@ -19,6 +19,7 @@ type Options struct {
 	Auth      Authenticator // nil: no authentication is configured
 	Installer Installer     // nil: the package manager is "off"
 	State     *State        // stays open when Run ends; the caller closes it
+	Clock     *Clock        // nil: the device's is believed
 	Log       *slog.Logger  // nil: nothing is logged
 }
 
@@ -48,6 +49,9 @@ type Agent struct {
 	log       *slog.Logger
 	images    *folder // packages_dir
 	trust     verifier
+	clock     *Clock
+	zone      *time.Location // of the install windows
+	free      func() (int64, error)
 
 	bus     bus
 	queue   *queue
@@ -56,17 +60,19 @@ type Agent struct {
 	end     context.CancelFunc
 	stopped chan struct{} // closed when Run returns
 
-	beatAt atomic.Int64 // Unix nanoseconds, may lie ahead
+	born   time.Time    // with a monotonic reading: the clock may be set
+	beatAt atomic.Int64 // nanoseconds after born, may lie ahead
 
 	// The interpreter's own.
-	now      job          // the command being interpreted
-	final    Event        // its latest event
-	failure  error        // why it failed, if it did
-	token    bool         // a token is held (state A)
-	rejected string       // command that a token did not serve, until one does
-	given    *Credentials // of an Authenticate command, for this run
-	greeted  bool         // lists went out since the start
-	asked    map[ota.UpdateID]bool
+	now      job                   // the command being interpreted
+	final    Event                 // its latest event
+	failure  error                 // why it failed, if it did
+	token    bool                  // a token is held (state A)
+	rejected string                // command that a token did not serve, until one does
+	given    *Credentials          // of an Authenticate command, for this run
+	greeted  bool                  // lists went out since the start
+	asked    map[ota.UpdateID]bool // for consent, since the start
+	opens    time.Time             // when the window that is waited for does
 
 	downloads downloads
 }
@@ -80,9 +86,16 @@ func New(o Options) (*Agent, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	if o.Clock == nil {
+		o.Clock = new(Clock)
+	}
 	trust, err := newVerifier(o.Config.Device.TrustedKeys)
 	if err != nil {
 		return nil, err
+	}
+	zone, err := o.Config.Policy.location()
+	if err != nil {
+		return nil, fmt.Errorf("policy.timezone: %w", err)
 	}
 	images, err := openFolder(o.Config.Device.PackagesDir, true)
 	if err != nil {
@@ -91,7 +104,7 @@ func New(o Options) (*Agent, error) {
 	a := &Agent{
 		cfg: o.Config, link: o.Uplink, auth: o.Auth, installer: o.Installer, state: o.State, log: o.Log,
 		images: images, trust: trust, queue: newQueue(), stopped: make(chan struct{}),
-		asked: make(map[ota.UpdateID]bool),
+		asked: make(map[ota.UpdateID]bool), clock: o.Clock, zone: zone, free: images.free, born: time.Now(),
 	}
 	a.bus.log.last = o.State.firstEvent()
 	a.pace = newPace(func(c Command) { a.queue.own(c) })
@@ -163,17 +176,14 @@ func (a *Agent) Subscribe(buffer int) *Subscription { return a.bus.subscribe(buf
 // to the server or an installation, counts as getting on for as long as that
 // may take. An idle client shows a sign of life every 5 s.
 func (a *Agent) Alive() time.Time {
-	if at := time.Unix(0, a.beatAt.Load()); at.Before(time.Now()) {
-		return at
-	}
-	return time.Now()
+	return a.born.Add(min(time.Duration(a.beatAt.Load()), time.Since(a.born)))
 }
 
 // beat is a sign of life.
 func (a *Agent) beat() { a.allow(0) }
 
 // allow says that the next sign of life may take that long.
-func (a *Agent) allow(d time.Duration) { a.beatAt.Store(time.Now().Add(d).UnixNano()) }
+func (a *Agent) allow(d time.Duration) { a.beatAt.Store(int64(time.Since(a.born) + d)) }
 
 // How long the work of others may take. Each has limits of its own, which end
 // it earlier.
@@ -189,12 +199,23 @@ func (a *Agent) resumable() unfinished {
 		downloading: a.state.at(Downloading),
 		ready:       a.state.at(Ready),
 		installing:  a.state.at(Installing),
+		undecided:   a.state.undecided(),
 		manager:     a.installer != nil,
 	}
 }
 
-// sweep removes files that a crash kept from being removed.
+// sweep removes files that a crash kept from being removed, and those of
+// an earlier identity.
 func (a *Agent) sweep() {
+	for _, id := range a.state.orphans {
+		if _, known := a.state.entry(id); known || !safeName(id) {
+			continue
+		}
+		if err := errors.Join(a.images.remove(partName(id)), a.images.remove(string(id))); err != nil {
+			a.log.Warn("cannot remove an image of an earlier identity", "update", id, "err", err)
+		}
+	}
+	defer a.dropSpare(keepSpare)
 	for _, e := range a.state.entries {
 		if !safeName(e.Update) || !e.Step.ended() && e.Step != Dropped {
 			continue

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"slices"
 
 	"github.com/updraft-ota/updraft/ota"
 )
@@ -65,12 +66,18 @@ func (a *Agent) getUpdates(ctx context.Context) {
 	a.emit(ctx, UpdatesReceived{offers})
 }
 
+// unasked lists the updates that wait for a consent nobody was asked for since
+// the start.
+func (a *Agent) unasked() []ota.UpdateID {
+	return slices.DeleteFunc(a.state.undecided(), func(id ota.UpdateID) bool { return a.asked[id] })
+}
+
 // learn writes offers into the journal, and drops what is no longer offered:
 // the list is the whole truth.
 func (a *Agent) learn(offers []ota.Offer) error {
 	offered := make(map[ota.UpdateID]bool, len(offers))
-	for _, o := range offers {
-		offered[o.Update] = true
+	for i, o := range offers {
+		offered[o.Update], o.Pos = true, i // servers may give one place to several
 		if err := a.state.offered(o); err != nil {
 			return err
 		}

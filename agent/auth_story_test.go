@@ -45,9 +45,7 @@ func TestExpiredTokenIsRenewedWithoutFailingTheDownload(t *testing.T) {
 			t.Error("the token was kept")
 		}
 		w.pass(2 * time.Second)
-		w.expect("Authenticated")
-		w.pass(10 * time.Second)
-		w.expect("UpdatesReceived u1", "DownloadingUpdate u1", "DownloadComplete u1")
+		w.expect("Authenticated", "UpdatesReceived u1", "DownloadingUpdate u1", "DownloadComplete u1")
 		if len(w.server.codes()) != 0 {
 			t.Errorf("reports: %q", w.server.codes())
 		}

@@ -12,6 +12,7 @@ type Config struct {
 	Device  DeviceConfig  `toml:"device"`
 	Gateway GatewayConfig `toml:"gateway"`
 	Network NetworkConfig `toml:"network"`
+	Policy  PolicyConfig  `toml:"policy"`
 	RVI     *RVIConfig    `toml:"rvi,omitempty"`
 	AB      *ABConfig     `toml:"ab,omitempty"`
 
@@ -63,7 +64,7 @@ type DeviceConfig struct {
 	PackageManager   string `toml:"package_manager"`
 	PackageRoot      string `toml:"package_root"` // root directory given to dpkg and rpm
 	CertificatesPath string `toml:"certificates_path"`
-	SystemInfo       string `toml:"system_info"` // a program; empty: none
+	SystemInfo       string `toml:"system_info"` // a program; empty: built in; "off": none
 	AutoDownload     bool   `toml:"auto_download"`
 	StateDir         string `toml:"state_dir"`    // empty: <packages_dir>/.updraft-agent
 	TrustedKeys      Paths  `toml:"trusted_keys"` // PEM files; none: signatures are not asked for
@@ -90,6 +91,32 @@ type NetworkConfig struct {
 	WebsocketServer    string `toml:"websocket_server"` // host:port
 }
 
+// PolicyConfig says when, and how often, the client does by itself what is to
+// be done. What someone asks for with a command is done at once.
+type PolicyConfig struct {
+	Timezone       string  `toml:"timezone"`        // of the windows, IANA name; empty: the system's
+	InstallWindows Windows `toml:"install_windows"` // none: at any time
+	MeteredHook    string  `toml:"metered_hook"`    // a program; empty: every network will do
+	DownloadTries  uint32  `toml:"download_tries"`  // in a row without a byte
+	InstallTries   uint32  `toml:"install_tries"`
+	DiskQuota      string  `toml:"disk_quota"` // a size; empty: all there is
+}
+
+// location is the time zone of the windows.
+func (p PolicyConfig) location() (*time.Location, error) {
+	if p.Timezone == "" {
+		return time.Local, nil
+	}
+	return time.LoadLocation(p.Timezone)
+}
+
+// quota is the most that downloads may take, in bytes, and whether there is
+// such a limit.
+func (p PolicyConfig) quota() (int64, bool) {
+	n, err := parseSize(p.DiskQuota)
+	return n, err == nil
+}
+
 // RVIConfig describes the RVI node.
 type RVIConfig struct {
 	Client     string `toml:"client"`
@@ -108,7 +135,6 @@ func NewConfig() Config {
 			PackageManager:   "off",
 			PackageRoot:      "/",
 			CertificatesPath: "/tmp/sota_certificates",
-			SystemInfo:       "system_info.sh",
 			AutoDownload:     true,
 		},
 		Network: NetworkConfig{
@@ -118,6 +144,7 @@ func NewConfig() Config {
 			SocketEventsPath:   "/tmp/sota-events.socket",
 			WebsocketServer:    "127.0.0.1:3012",
 		},
+		Policy: PolicyConfig{DownloadTries: 10, InstallTries: 1},
 	}
 }
 

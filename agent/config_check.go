@@ -23,8 +23,26 @@ func (c Config) Validate() error {
 	if err := c.checkManager(); err != nil {
 		return err
 	}
+	if err := c.checkPolicy(); err != nil {
+		return err
+	}
 	return c.checkCertificates()
 }
+
+func (c Config) checkPolicy() error {
+	for _, limit := range []struct {
+		key   string
+		tries uint32
+	}{{"download_tries", c.Policy.DownloadTries}, {"install_tries", c.Policy.InstallTries}} {
+		if limit.tries == 0 || limit.tries > maxTries {
+			return fmt.Errorf("policy.%s: expected a number from 1 to %d, not %d", limit.key, maxTries, limit.tries)
+		}
+	}
+	return nil
+}
+
+// maxTries bounds policy.download_tries and policy.install_tries.
+const maxTries = 1000
 
 func (c Config) checkGateways() error {
 	g := c.Gateway
@@ -114,6 +132,9 @@ func (c Config) Print(w io.Writer) error {
 	c.Device.StateDir = c.StatePath()
 	if c.Device.TrustedKeys == nil {
 		c.Device.TrustedKeys = Paths{}
+	}
+	if c.Policy.InstallWindows == nil {
+		c.Policy.InstallWindows = Windows{}
 	}
 	return toml.NewEncoder(w).Encode(c)
 }

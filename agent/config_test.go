@@ -15,7 +15,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 )
 
-var ignoreOrigin = cmpopts.IgnoreUnexported(Config{})
+var ignoreOrigin = cmp.Options{cmpopts.IgnoreUnexported(Config{}), cmp.AllowUnexported(Window{})}
 
 const genivi = `
 [auth]
@@ -67,6 +67,14 @@ socket_commands_path = "/c.socket"
 socket_events_path = "/e.socket"
 websocket_server = "localhost:3"
 
+[policy]
+timezone = "Europe/Berlin"
+install_windows = ["Mon-Fri 22:00-05:00", "Sat,Sun 00:00-24:00"]
+metered_hook = "/bin/metered"
+download_tries = 3
+install_tries = 2
+disk_quota = "2GiB"
+
 [rvi]
 client = "http://rvi:8901"
 storage_dir = "/var/rvi"
@@ -97,6 +105,7 @@ func TestEveryKeyOfTheFile(t *testing.T) {
 		Device:  DeviceConfig{"u", "v", "/var/p", "deb", "/r", "/etc/certs", "", false, "/var/s", Paths{"/k1", "/k2"}},
 		Gateway: GatewayConfig{true, true, true, true, true, true, "/etc/token"},
 		Network: NetworkConfig{"[::1]:1", "127.0.0.1:2", "/c.socket", "/e.socket", "localhost:3"},
+		Policy:  PolicyConfig{"Europe/Berlin", windows(t, "Mon-Fri 22:00-05:00;Sat,Sun 00:00-24:00"), "/bin/metered", 3, 2, "2GiB"},
 		RVI:     &RVIConfig{"http://rvi:8901", "/var/rvi", 20},
 		AB:      &ABConfig{"/dev/a", "/dev/b", "uboot", "/f", "/g", "r 1", "r 2", "h", 30, 3},
 	}
@@ -153,6 +162,10 @@ func TestWrongFilesAreOneLine(t *testing.T) {
 		"[device]\nvin = {a = 1}":                             `sota.toml:2: device.vin: expected a text, not a table`,
 		"[device]\npolling_interval = true":                   `sota.toml:2: device.polling_interval: expected a whole number from 0 to 4294967295, not true`,
 		"[core]\npolling_sec=1\n[device]\npolling_interval=1": `sota.toml:4: device.polling_interval: core.polling_sec and device.polling_interval both set: remove the latter`,
+		"[policy]\ntimezone = \"Mars/Olympus\"":               `sota.toml:2: policy.timezone: expected a time zone such as Europe/Berlin, not "Mars/Olympus"`,
+		"[policy]\ninstall_windows = [\"Mon\"]":               `sota.toml:2: policy.install_windows: expected a window such as Mon-Fri 22:00-05:00, not "Mon"`,
+		"[policy]\ninstall_windows = 7":                       `sota.toml:2: policy.install_windows: expected a window such as "Mon-Fri 22:00-05:00" or a list of them, not 7`,
+		"[policy]\ndisk_quota = \"lots\"":                     `sota.toml:2: policy.disk_quota: expected a size such as 500MB or 2GiB, not "lots"`,
 		"[dbus]\ntimeout = 99999999999":                       `sota.toml:2: dbus.timeout: expected a whole number from 0 to 2147483647, not 99999999999`,
 	} {
 		_, _, err := ParseConfig("sota.toml", []byte(text))
@@ -237,6 +250,8 @@ func TestValidate(t *testing.T) {
 		"[device]\npackage_manager='otb:/r'":                                      `device.package_manager: "otb:/r" is not available in this version`,
 		"[device]\npackage_manager='apt'":                                         "device.package_manager: expected off, deb, rpm, ab, command:PATH or file:PATH",
 		"[device]\ncertificates_path='/nowhere'":                                  "",
+		"[policy]\ninstall_tries=0":                                               "policy.install_tries: expected a number from 1 to 1000, not 0",
+		"[policy]\ndownload_tries=5000":                                           "policy.download_tries: expected a number from 1 to 1000, not 5000",
 		"[core]\nserver='https://h'\n[device]\ncertificates_path='/nowhere'":      "device.certificates_path: an https URL is configured",
 		"[core]\nserver='HTTPS://h'\n[device]\ncertificates_path='" + empty + "'": "is empty",
 		"[auth]\nserver='https://h'\n[device]\ncertificates_path='/nowhere'":      "device.certificates_path: an https URL is configured",
@@ -277,6 +292,7 @@ func TestFlagsOverrideTheFile(t *testing.T) {
 		flags[flag] = name
 	}
 	flags["ab-bootloader"] = "grub"
+	flags["policy-timezone"], flags["policy-install-windows"], flags["policy-disk-quota"] = "UTC", "Sun 01:00-02:00", "1kB"
 	flags["auth-credentials-file"] = filepath.Join(t.TempDir(), "none")
 	c := NewConfig()
 	if err := c.Apply(flags); err != nil {
@@ -322,6 +338,8 @@ func deref(p any) any {
 		return *p
 	case *Paths:
 		return []string(*p)
+	case *Windows:
+		return *p
 	}
 	return nil
 }
@@ -355,6 +373,7 @@ func TestFlagNames(t *testing.T) {
 		core-server core-polling core-polling-sec
 		dbus-bus dbus-name dbus-path dbus-interface dbus-software-manager dbus-software-manager-path dbus-timeout dbus-compat-order
 		device-uuid device-vin device-packages-dir device-package-manager device-certificates-path device-system-info
+		policy-timezone policy-install-windows policy-metered-hook policy-download-tries policy-install-tries policy-disk-quota
 		gateway-console gateway-dbus gateway-http gateway-rvi gateway-socket gateway-websocket
 		network-http-server network-rvi-edge-server network-socket-commands-path network-socket-events-path network-websocket-server
 		rvi-client rvi-storage-dir rvi-timeout

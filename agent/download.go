@@ -29,6 +29,9 @@ func (a *Agent) startDownload(ctx context.Context, id ota.UpdateID) {
 	case e.Step == Installing:
 		a.emit(ctx, Error{fmt.Sprintf("%s: update %s is being installed", httpError, id)})
 		return
+	case e.Step != Ready && !a.unmetered(ctx, id):
+		a.pace.wait(resumeDownloads{})
+		return
 	}
 	a.emit(ctx, DownloadingUpdate{id})
 	if e.Step == Dropped || e.Step == "" {
@@ -46,6 +49,9 @@ func (a *Agent) startDownload(ctx context.Context, id ota.UpdateID) {
 		a.emit(ctx, Error{fmt.Sprintf("%s: download ended: the server took update %s back", httpError, id)})
 	case failed:
 		a.giveUp(ctx, e, bad)
+	case errors.Is(err, errMetered):
+		a.failure = err
+		a.emit(ctx, Error{fmt.Sprintf("Policy: the download of update %s waits: %v", id, err)})
 	default:
 		a.fail(ctx, httpError, err)
 	}
@@ -61,6 +67,7 @@ type failure struct {
 }
 
 func (f *failure) Error() string { return f.err.Error() }
+func (f *failure) Unwrap() error { return f.err }
 
 // localFailure is what goes wrong on this device's disk.
 func localFailure(err error) *failure {
@@ -85,6 +92,7 @@ func (a *Agent) giveUp(ctx context.Context, e Entry, f *failure) {
 		err = a.conclude(report)
 	}
 	if err != nil {
+		a.failure = err
 		a.emit(ctx, Error{fmt.Sprintf("%s: %v, after: %v", ioError, err, f)})
 		return
 	}
@@ -146,7 +154,7 @@ func (a *Agent) obtain(ctx context.Context, e Entry) (Entry, error) {
 
 // record is a journal write whose failure is the disk's.
 func (a *Agent) record(e Entry) error {
-	if err := a.state.put(e); err != nil {
+	if err := a.put(e); err != nil {
 		return localFailure(err)
 	}
 	return nil

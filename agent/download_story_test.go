@@ -63,7 +63,8 @@ func TestDamagedPartFileIsFetchedAgainOnce(t *testing.T) {
 	story(t, func(w *world) {
 		content := someBytes(500_000)
 		w.server.add("u1", content)
-		w.server.failNext("fetch", nil, errAway, errAway, errAway, errAway, errAway, errAway, errAway, errAway, errAway, errAway)
+		w.server.failNext("fetch", nil)
+		w.server.failAlways("fetch", errAway)
 		w.server.set(func(s *server) { s.cut = 200_000 })
 		w.server.set(func(s *server) { s.poll = 0 })
 		w.start()
@@ -75,6 +76,7 @@ func TestDamagedPartFileIsFetchedAgainOnce(t *testing.T) {
 		if err != nil || len(data) < 200_000 {
 			w.Fatalf("%d bytes, %v", len(data), err)
 		}
+		w.server.failAlways("fetch", nil)
 		data[7] ^= 1
 		if err := os.WriteFile(part, data, 0o600); err != nil {
 			w.Fatal(err)

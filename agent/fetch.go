@@ -11,13 +11,12 @@ import (
 )
 
 // A connection that breaks is tried again after these delays, which start
-// anew whenever bytes arrived. After maxStalls tries in a row without one the
-// download ends: for good if the server answers but does not give the bytes,
-// until the next poll if it is away.
+// anew whenever bytes arrived. After policy.download_tries in a row without one
+// the download ends: for good if the server answers but does not give the
+// bytes, for a while if it is away.
 const (
 	firstRetry = 50 * time.Millisecond
 	lastRetry  = 30 * time.Second
-	maxStalls  = 10
 )
 
 // errChanged: the server's content is not what it offered.
@@ -53,14 +52,17 @@ func (a *Agent) fetchAll(ctx context.Context, e *Entry, p *part) error {
 			}
 			continue
 		}
+		if localFailure(err).code == ota.DiskFull && a.dropOldest() {
+			continue
+		}
 		if final := ended(ctx, err); final != nil {
 			return final
 		}
 		if p.size > before {
 			wait.reset()
 			stalls = 0
-		} else if stalls++; stalls >= maxStalls {
-			return exhausted(err)
+		} else if stalls++; stalls >= int(a.cfg.Policy.DownloadTries) {
+			return exhausted(err, stalls)
 		}
 		d := wait.next()
 		a.log.Info("download interrupted", "update", e.Update, "bytes", p.size, "again_in", d, "err", err)
@@ -76,7 +78,7 @@ func ended(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if _, ok := errors.AsType[*failure](err); ok {
+	if _, ok := errors.AsType[*failure](err); ok || errors.Is(err, errMetered) {
 		return err
 	}
 	switch ota.KindOf(err) {
@@ -91,13 +93,13 @@ func ended(ctx context.Context, err error) error {
 	return &failure{ota.GeneralError, fmt.Errorf("%s: %w", httpError, err)}
 }
 
-// exhausted is the verdict after maxStalls tries.
-func exhausted(err error) error {
+// exhausted is the verdict after so many tries.
+func exhausted(err error, tries int) error {
 	switch ota.KindOf(err) {
 	case ota.KindUnreachable, ota.KindUnavailable, ota.KindTooMany:
 		return err
 	}
-	return &failure{ota.GeneralError, fmt.Errorf("%s: no byte arrived in %d tries: %w", httpError, maxStalls, err)}
+	return &failure{ota.GeneralError, fmt.Errorf("%s: no byte arrived in %d tries: %w", httpError, tries, err)}
 }
 
 // fetchSome appends what one connection gives. It returns nil when the part
@@ -105,6 +107,12 @@ func exhausted(err error) error {
 func (a *Agent) fetchSome(ctx context.Context, e *Entry, p *part) error {
 	if p.size > 0 && p.size == e.Size {
 		return nil // there is nothing after the end to ask for
+	}
+	if err := a.makeRoom(*e, p.size); err != nil {
+		return err
+	}
+	if err := a.mayDownload(ctx); err != nil {
+		return err
 	}
 	a.allow(callLimit)
 	c, err := a.link.Fetch(ctx, ota.FetchRequest{Update: e.Update, From: p.size, Digest: e.Digest})
@@ -115,7 +123,11 @@ func (a *Agent) fetchSome(ctx context.Context, e *Entry, p *part) error {
 	if err := a.agree(e, p, c); err != nil {
 		return err
 	}
-	body := io.Reader(c.Body)
+	if err := a.makeRoom(*e, p.size); err != nil {
+		return err // the size may be news
+	}
+	p.most = a.quotaFor(e.Update)
+	body := a.metered(ctx, c.Body)
 	if e.Size >= 0 {
 		body = io.LimitReader(body, e.Size-p.size)
 	}

@@ -253,7 +253,7 @@ func (d *folder) remove(name string) error {
 	return nil
 }
 
-// names lists what is in the directory, sorted.
+// names lists what is in the directory, in no order.
 func (d *folder) names() ([]string, error) {
 	again, err := unix.Openat(d.fd(), ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {

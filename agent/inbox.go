@@ -75,7 +75,9 @@ func (a *Agent) noticed(ctx context.Context, n ota.Notice) {
 // whoever is to decide says StartDownload.
 func (a *Agent) announce(ctx context.Context, offers []ota.Offer) {
 	for _, o := range offers {
-		if err := a.state.offered(o); err != nil {
+		asked := o
+		asked.Confirm = true
+		if err := a.state.offered(asked); err != nil {
 			a.emit(ctx, Error{ioError + ": " + err.Error()})
 			return
 		}
@@ -94,6 +96,7 @@ func (a *Agent) withdrawn(ctx context.Context, id ota.UpdateID) {
 	if err := a.drop(id); err != nil {
 		a.emit(ctx, Error{ioError + ": " + err.Error()})
 	}
+	a.installNext()
 }
 
 // drop forgets what is on disk of an update the server took back.
@@ -104,6 +107,7 @@ func (a *Agent) drop(id ota.UpdateID) error {
 		return err
 	}
 	a.log.Info("the server took an update back", "update", id)
+	delete(a.asked, id)
 	if !safeName(id) {
 		return nil
 	}

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 
@@ -12,8 +13,10 @@ import (
 // as it happens; the last one is the command's final event.
 func (a *Agent) interpret(ctx context.Context, j job) {
 	a.now, a.final, a.failure = j, nil, nil
+	a.log.Debug("command", "name", j.command.Name(), "own", j.own)
 	defer func() {
 		if r := recover(); r != nil {
+			a.failure = errors.New("panic")
 			a.log.Error("command panicked", "command", j.command.Name(), "panic", r, "stack", string(debug.Stack()))
 			a.emit(ctx, Error{fmt.Sprintf("Internal error: %s: %v", j.command.Name(), r)})
 		}
@@ -50,6 +53,8 @@ func (a *Agent) run(ctx context.Context, c Command) {
 		a.sendSystemInfo(ctx)
 	case SendUpdateReport:
 		a.sendReport(ctx, c.Report)
+	case resumeDownloads:
+		a.getUpdates(ctx)
 	case notice:
 		a.noticed(ctx, c.Notice)
 	default:
@@ -82,8 +87,8 @@ func (a *Agent) emit(ctx context.Context, e Event) {
 	a.final = e
 	a.logEvent(e)
 	a.bus.send(e)
-	a.follow(react(e, a.facts(ctx, e)))
 	a.paceAfter(e)
+	a.follow(react(e, a.facts(ctx, e)))
 }
 
 // follow queues what a reaction wants.
@@ -102,13 +107,21 @@ func (a *Agent) follow(cs []Command) {
 // proves little, and so does its use for something else than what was turned
 // away: a token that lacks one scope must not be renewed every second.
 func (a *Agent) paceAfter(e Event) {
+	name := a.now.command.Name()
 	switch e.(type) {
-	case UpdatesReceived, NoUpdateRequests, UpdateReportSent, InstalledPackagesSent, InstalledSoftwareSent, SystemInfoSent, DownloadComplete:
+	case UpdatesReceived:
+		if name == (resumeDownloads{}).Name() {
+			break // that the server answers does not resume a download yet
+		}
+		a.pace.worked(name)
+	case DownloadComplete:
+		a.pace.ease(resumeDownloads{}.Name())
+		a.pace.worked(name)
+	case NoUpdateRequests, UpdateReportSent, InstalledPackagesSent, InstalledSoftwareSent, SystemInfoSent, InstallComplete:
+		a.pace.worked(name)
 	default:
 		return
 	}
-	name := a.now.command.Name()
-	a.pace.worked(name)
 	if a.rejected == "" || a.rejected == name {
 		a.pace.worked(Authenticate{}.Name())
 		a.rejected = ""
@@ -141,17 +154,19 @@ func (a *Agent) facts(ctx context.Context, e Event) facts {
 	f := facts{
 		cause: a.now.command, own: a.now.own, retry: passing(a.failure),
 		auth: a.auth != nil, greeted: a.greeted,
-		manager: a.installer != nil, systemInfo: a.cfg.Device.SystemInfo != "", download: a.cfg.Device.AutoDownload,
+		manager: a.installer != nil, systemInfo: a.cfg.Device.SystemInfo != noSystemInfo, download: a.cfg.Device.AutoDownload,
 	}
 	switch e.(type) {
 	case Authenticated, AlreadyAuthenticated:
 		a.greeted = true
-	case UpdatesReceived, DownloadFailed:
-		f.steps = a.state.steps()
+		f.halfway = len(a.state.at(Downloading))+len(a.unasked()) > 0
+	case UpdatesReceived, NoUpdateRequests, DownloadComplete, DownloadFailed, InstallComplete, InstallFailed:
+		f.turn, f.failed = a.turn()
 	case UpdateReportSent, Error, NotAuthenticated:
 	default:
 		return f
 	}
+	f.steps = a.state.steps()
 	for _, q := range a.state.unsent() {
 		f.unsent = append(f.unsent, q.Report)
 	}
@@ -159,6 +174,23 @@ func (a *Agent) facts(ctx context.Context, e Event) facts {
 		f.installed, f.listed = a.installed(ctx)
 	}
 	return f
+}
+
+// turn is the update to install next, "" if none is, and whether it failed
+// before.
+func (a *Agent) turn() (ota.UpdateID, bool) {
+	if e := a.state.turn(a.cfg.Device.AutoDownload); e != nil {
+		return e.Update, e.Failures > 0
+	}
+	return "", false
+}
+
+// installNext begins the installation whose turn it is after something else
+// than an event has ended the one before.
+func (a *Agent) installNext() {
+	f := facts{manager: a.installer != nil}
+	f.turn, f.failed = a.turn()
+	a.follow(f.install())
 }
 
 // wantsList reports whether the reaction to e looks at what is installed:

@@ -53,6 +53,13 @@ type Entry struct {
 	Size      int64      // of the image; -1 while unknown
 	Digest    ota.Digest // of the image; "" while unknown
 	Signature string     // as the server gave it
+	Pos       int        // place in the server's install order
+	// Confirm: it is not fetched before someone says StartDownload.
+	Confirm bool `json:",omitempty"`
+	// Runs counts how often the installer was called, Failures how often it
+	// failed in a way that may pass.
+	Runs     int `json:",omitempty"`
+	Failures int `json:",omitempty"`
 	// Success tells how an ended update ended.
 	Success bool `json:",omitempty"`
 	// Reports wait for the server, oldest first; empty once it has them.
@@ -91,11 +98,12 @@ func (s *State) steps() map[ota.UpdateID]Step {
 	return m
 }
 
-// at lists the updates that are at a step, in the order they came there.
-func (s *State) at(step Step) []ota.UpdateID {
+// at lists the updates that are at one of some steps, in the order they came
+// there.
+func (s *State) at(steps ...Step) []ota.UpdateID {
 	var list []*Entry
 	for _, e := range s.entries {
-		if e.Step == step {
+		if slices.Contains(steps, e.Step) {
 			list = append(list, e)
 		}
 	}
@@ -131,21 +139,60 @@ func (s *State) offered(o ota.Offer) error {
 	if !known || e.Step == Dropped {
 		e = Entry{Update: o.Update, Step: Known, Size: -1}
 	}
-	if e.Step != Known && e.Step != Downloading {
-		return nil
-	}
 	was := e
-	e.Package = o.Package
-	if main := o.Main(); main.SHA256 != "" {
-		if e.Digest != main.SHA256 {
-			e.Step = Known // what may be on disk belongs to other content
-		}
-		e.Size, e.Digest, e.Signature = main.Size, main.SHA256, main.Signature
+	switch e.Step {
+	case Known, Downloading:
+		e.learn(o)
+	case Ready, Installing:
+		e.Pos = o.Pos
+	default:
+		return nil
 	}
 	if known && reflect.DeepEqual(e, was) {
 		return nil
 	}
 	return s.put(e)
+}
+
+// learn takes over what an offer tells of an update not yet fetched. Other
+// content than before starts anew, and so does the question for consent.
+func (e *Entry) learn(o ota.Offer) {
+	e.Package, e.Pos, e.Confirm = o.Package, o.Pos, o.Confirm
+	if main := o.Main(); main.SHA256 != "" {
+		if e.Digest != main.SHA256 {
+			e.Step = Known // what may be on disk belongs to it no more
+		}
+		e.Size, e.Digest, e.Signature = main.Size, main.SHA256, main.Signature
+	}
+}
+
+// turn returns the update to install next: one whose installation has begun,
+// or else the first in the server's order among all that are on their way. It
+// is nil if there is none, or if that one is still to be fetched; auto says
+// whether updates are fetched unasked.
+func (s *State) turn(auto bool) *Entry {
+	var first *Entry
+	for _, e := range s.entries {
+		if e.Step == Installing {
+			return e
+		}
+		coming := e.Step == Downloading || e.Step == Known && auto && !e.Confirm
+		if !coming && e.Step != Ready {
+			continue
+		}
+		if first == nil || cmp.Or(cmp.Compare(e.Pos, first.Pos), cmp.Compare(e.Seq, first.Seq)) < 0 {
+			first = e
+		}
+	}
+	if first == nil || first.Step != Ready {
+		return nil
+	}
+	return first
+}
+
+// undecided lists the updates that wait for someone's consent.
+func (s *State) undecided() []ota.UpdateID {
+	return slices.DeleteFunc(s.at(Known), func(id ota.UpdateID) bool { return !s.entries[id].Confirm })
 }
 
 // load reads the journal. A file that cannot be understood is set aside: one

@@ -18,7 +18,7 @@ type Key struct {
 	Name    string // such as "polling_sec"
 	Arg     string // what the flag's value is called in help, such as "SECONDS"
 	Help    string
-	at      func(*Config) any // where the value is: *string, *bool, *uint32, *int64 or *Paths
+	at      func(*Config) any // where the value is: *string, *bool, *uint32, *int64, *Paths or *Windows
 	check   func(string) error
 }
 
@@ -71,6 +71,8 @@ func (k Key) set(c *Config, text string) error {
 		if text == "" {
 			return nil
 		}
+	case *Windows:
+		return v.put(text)
 	}
 	return k.put(c, text)
 }
@@ -109,6 +111,8 @@ func (k Key) put(c *Config, value any) error {
 		}
 		*at = n
 	case *Paths:
+		return at.put(value)
+	case *Windows:
 		return at.put(value)
 	}
 	return nil
@@ -171,8 +175,8 @@ var Keys = []Key{
 	{"device", "package_manager", "MANAGER", "what installs: off (an external installer), deb, rpm, ab, command:PATH (a program of yours) or file:PATH (a test double)", func(c *Config) any { return &c.Device.PackageManager }, notEmpty},
 	{"device", "package_root", "PATH", "root directory given to dpkg and rpm", func(c *Config) any { return &c.Device.PackageRoot }, notEmpty},
 	{"device", "certificates_path", "PATH", "certificates to trust with https, PEM", func(c *Config) any { return &c.Device.CertificatesPath }, nil},
-	{"device", "system_info", "PATH", "program that prints system information as JSON, empty for none", func(c *Config) any { return &c.Device.SystemInfo }, nil},
-	{"device", "auto_download", "BOOL", "fetch pending updates without being asked", func(c *Config) any { return &c.Device.AutoDownload }, nil},
+	{"device", "system_info", "PATH", "program that prints system information as JSON; empty: a description is built in, off: none is given", func(c *Config) any { return &c.Device.SystemInfo }, nil},
+	{"device", "auto_download", "BOOL", "fetch pending updates without being asked; what was begun is finished in any case", func(c *Config) any { return &c.Device.AutoDownload }, nil},
 	{"device", "state_dir", "PATH", "directory for what must survive a restart (default PACKAGES_DIR/.updraft-agent)", func(c *Config) any { return &c.Device.StateDir }, nil},
 	{"device", "trusted_keys", "PATH", "public keys that must have signed every image, PEM", func(c *Config) any { return &c.Device.TrustedKeys }, nil},
 	{"gateway", "console", "BOOL", "commands from standard input", func(c *Config) any { return &c.Gateway.Console }, nil},
@@ -187,6 +191,12 @@ var Keys = []Key{
 	{"network", "socket_commands_path", "PATH", "socket that takes commands", func(c *Config) any { return &c.Network.SocketCommandsPath }, notEmpty},
 	{"network", "socket_events_path", "PATH", "socket of an installer that takes events", func(c *Config) any { return &c.Network.SocketEventsPath }, notEmpty},
 	{"network", "websocket_server", "ADDR", "where the websocket gateway listens, host:port", func(c *Config) any { return &c.Network.WebsocketServer }, isAddress},
+	{"policy", "timezone", "ZONE", "time zone of install_windows, such as Europe/Berlin; empty: the system's", func(c *Config) any { return &c.Policy.Timezone }, isZone},
+	{"policy", "install_windows", "WINDOWS", `when the built-in package manager may begin, such as "Mon-Fri 22:00-05:00", "Sat,Sun 00:00-24:00" (as an option with ; in between); none: at any time; a StartInstall of somebody else's is not asked`, func(c *Config) any { return &c.Policy.InstallWindows }, nil},
+	{"policy", "metered_hook", "PATH", "program asked before a download, at each new connection and every minute in between: status 0 lets it go on, any other puts it off; empty: every network will do; a StartDownload of somebody else's is not asked", func(c *Config) any { return &c.Policy.MeteredHook }, nil},
+	{"policy", "download_tries", "NUMBER", "tries in a row that bring no byte until a download has failed, if the server answers; while it is away nothing fails", func(c *Config) any { return &c.Policy.DownloadTries }, nil},
+	{"policy", "install_tries", "NUMBER", "times an installation is tried that may succeed another time, until it has failed", func(c *Config) any { return &c.Policy.InstallTries }, nil},
+	{"policy", "disk_quota", "SIZE", "most that downloads may take on disk, such as 2GiB: images no longer needed are removed, oldest first, and a download that still does not fit fails with DISK_FULL; empty: no limit but the disk", func(c *Config) any { return &c.Policy.DiskQuota }, isQuota},
 	{"rvi", "client", "URL", "RVI node", func(c *Config) any { return &c.RVI.Client }, isURL},
 	{"rvi", "storage_dir", "PATH", "directory for chunks and images", func(c *Config) any { return &c.RVI.StorageDir }, notEmpty},
 	{"rvi", "timeout", "TIMEOUT", "seconds an idle transfer lives, 0 for ever", func(c *Config) any { return &c.RVI.Timeout }, nil},
@@ -207,6 +217,21 @@ func notEmpty(s string) error {
 		return errors.New("it is empty")
 	}
 	return nil
+}
+
+func isZone(s string) error {
+	if _, err := (PolicyConfig{Timezone: s}).location(); err != nil {
+		return fmt.Errorf("expected a time zone such as Europe/Berlin, not %q", s)
+	}
+	return nil
+}
+
+func isQuota(s string) error {
+	if s == "" {
+		return nil
+	}
+	_, err := parseSize(s)
+	return err
 }
 
 func isURL(s string) error {

@@ -58,15 +58,30 @@ func newPace(due func(Command)) *pace {
 func (p *pace) wait(c Command) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	w := p.of(c)
+	if w.command == nil {
+		w.timer = time.AfterFunc(w.delays.next(), func() { p.release(w) })
+	}
+	w.command = c
+}
+
+// waitFor runs c after d, instead of one of that name that waits.
+func (p *pace) waitFor(c Command, d time.Duration) {
+	p.cancel(c.Name())
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	w := p.of(c)
+	w.timer = time.AfterFunc(d, func() { p.release(w) })
+	w.command = c
+}
+
+func (p *pace) of(c Command) *waiting {
 	w := p.waits[c.Name()]
 	if w == nil {
 		w = &waiting{delays: newDelays(firstDelay, lastDelay)}
 		p.waits[c.Name()] = w
 	}
-	if w.command == nil {
-		w.timer = time.AfterFunc(w.delays.next(), func() { p.release(w) })
-	}
-	w.command = c
+	return w
 }
 
 func (p *pace) release(w *waiting) {
@@ -95,6 +110,16 @@ func (p *pace) worked(name string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.waits, name)
+}
+
+// ease makes the next delay of that name a short one again, but leaves what
+// waits alone.
+func (p *pace) ease(name string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if w := p.waits[name]; w != nil {
+		w.delays.reset()
+	}
 }
 
 func (p *pace) stop() {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"hash"
 	"io"
 	"os"
@@ -20,7 +21,8 @@ type part struct {
 	file      *os.File
 	sum       hash.Hash
 	size      int64
-	inherited bool // an earlier run wrote some of it, maybe not onto the disk
+	most      int64 // it may have so many bytes
+	inherited bool  // an earlier run wrote some of it, maybe not onto the disk
 	beat      func()
 	closed    bool
 }
@@ -89,6 +91,9 @@ func (p *part) fill(r io.Reader, beat func()) error {
 }
 
 func (p *part) append(b []byte) error {
+	if p.size+int64(len(b)) > p.most {
+		return fmt.Errorf("the image is larger than policy.disk_quota allows: %w", unix.EDQUOT)
+	}
 	n, err := p.file.Write(b)
 	p.sum.Write(b[:n])
 	p.size += int64(n)

@@ -21,7 +21,10 @@ type facts struct {
 	installed []ota.PackageID // what the package manager lists
 	listed    bool            // installed is known
 	steps     map[ota.UpdateID]Step
+	halfway   bool         // a download was begun, or consent to one is to be asked for
 	unsent    []ota.Report // reports that wait in the outbox
+	turn      ota.UpdateID // to be installed next, "" if none is
+	failed    bool         // that one, an earlier time
 }
 
 // react says what follows an event: the table of client.md 2.5 with its
@@ -38,20 +41,18 @@ func react(e Event, f facts) []Command {
 	case NotAuthenticated:
 		return append(f.unheard(), later{Authenticate{}})
 	case UpdatesReceived:
-		return f.begin(e.Updates)
-	case DownloadComplete:
-		if f.manager {
-			return []Command{StartInstall{e.Image.Update}}
-		}
+		return append(f.begin(e.Updates), f.install()...)
+	case NoUpdateRequests, DownloadComplete:
+		return f.install()
 	case DownloadFailed:
 		if f.steps[e.Update] == "" {
 			return nil // the server knows of no such update
 		}
-		return []Command{SendUpdateReport{ota.Outcome(e.Update, e.Code, e.Reason)}}
+		return append([]Command{SendUpdateReport{ota.Outcome(e.Update, e.Code, e.Reason)}}, f.install()...)
 	case InstallComplete:
-		return []Command{SendUpdateReport{e.Report}}
+		return append([]Command{SendUpdateReport{e.Report}}, f.install()...)
 	case InstallFailed:
-		return []Command{SendUpdateReport{e.Report}}
+		return append([]Command{SendUpdateReport{e.Report}}, f.install()...)
 	case UpdateReportSent:
 		return f.list()
 	case Error:
@@ -70,7 +71,22 @@ func (f facts) greeting() []Command {
 	for _, r := range f.unsent {
 		cs = append(cs, SendUpdateReport{r})
 	}
+	if f.halfway {
+		cs = append(cs, resumeDownloads{})
+	}
 	return cs
+}
+
+// install begins the installation whose turn it is. One that failed already
+// takes its time.
+func (f facts) install() []Command {
+	switch {
+	case !f.manager || f.turn == "":
+		return nil
+	case f.failed:
+		return []Command{later{StartInstall{f.turn}}}
+	}
+	return []Command{StartInstall{f.turn}}
 }
 
 // list sends what is installed, as far as that is known.
@@ -99,8 +115,10 @@ func (f facts) start(o ota.Offer) Command {
 	switch {
 	case step.ended():
 		return nil
-	case step == Installing:
-		return StartInstall{o.Update} // if not running, it was cut short
+	case step == Ready || step == Installing:
+		return nil // it is the installer's now, and f.install sees to ours
+	case step == Downloading && o.Status == ota.Pending:
+		return StartDownload{o.Update} // begun, so whoever had to agree did
 	case o.Status == ota.Pending:
 		if !f.download || o.Confirm {
 			return nil
@@ -125,6 +143,19 @@ func (f facts) again() []Command {
 		return nil
 	}
 	switch c := f.cause.(type) {
+	case resumeDownloads:
+		return []Command{later{c}}
+	case StartDownload:
+		if f.steps[c.Update] == Downloading {
+			return []Command{later{resumeDownloads{}}}
+		}
+	case StartInstall:
+		switch f.steps[c.Update] {
+		case Ready, Installing:
+			return []Command{later{c}}
+		case Downloading: // the image was lost
+			return []Command{later{resumeDownloads{}}}
+		}
 	case SendUpdateReport:
 		if len(f.unsent) > 0 {
 			return []Command{later{SendUpdateReport{f.unsent[0]}}}
@@ -137,24 +168,39 @@ func (f facts) again() []Command {
 	return nil
 }
 
-// unheard repeats a report that was turned away by a server we have no proof
-// to show to; where there is one, the greeting sends it.
+// unheard repeats what was turned away by a server we have no proof to show
+// to; where there is one, the greeting does.
 func (f facts) unheard() []Command {
+	switch f.cause.(type) {
+	case StartDownload, resumeDownloads:
+		if !f.auth {
+			return []Command{later{resumeDownloads{}}}
+		}
+	}
 	if _, ok := f.cause.(SendUpdateReport); ok && !f.auth && len(f.unsent) > 0 {
 		return []Command{later{SendUpdateReport{f.unsent[0]}}}
 	}
 	return nil
 }
 
+// resumeDownloads is the client's own command to go on with the downloads that
+// were begun, as far as the server still offers them.
+type resumeDownloads struct{}
+
+func (resumeDownloads) Name() string { return "resume downloads" }
+func (resumeDownloads) command()     {}
+
 // unfinished is what a stopped or crashed client left in its journal.
 type unfinished struct {
 	downloading, ready, installing []ota.UpdateID
+	undecided                      []ota.UpdateID // wait for consent
 	manager                        bool
 }
 
 // resume says how a client goes on after a start. An image that is ready is
 // "downloaded" again, which checks and announces it without fetching; a
-// download goes on when the server has said what it offers now.
+// download goes on, and consent is asked for again, when the server has said
+// what it offers now.
 func resume(u unfinished) []Command {
 	var cs []Command
 	for _, id := range u.installing {
@@ -165,8 +211,8 @@ func resume(u unfinished) []Command {
 	for _, id := range u.ready {
 		cs = append(cs, StartDownload{id})
 	}
-	if len(u.downloading) > 0 {
-		cs = append(cs, GetUpdateRequests{})
+	if len(u.downloading)+len(u.undecided) > 0 {
+		cs = append(cs, resumeDownloads{})
 	}
 	return cs
 }

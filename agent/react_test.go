@@ -31,6 +31,11 @@ func TestReact(t *testing.T) {
 		return f
 	}
 
+	next := func(f facts, id ota.UpdateID) facts {
+		f.turn = id
+		return f
+	}
+
 	for name, c := range map[string]struct {
 		event Event
 		facts facts
@@ -50,8 +55,10 @@ func TestReact(t *testing.T) {
 		"pending, auto_download off":        {offers(pending), with(pm, func(f *facts) { f.download = false }), nil},
 		"pending, confirmation wanted":      {offers(confirm), pm, nil},
 		"pending, half fetched":             {offers(pending), at(off, "p", Downloading), []Command{StartDownload{"p"}}},
-		"pending, fetched":                  {offers(pending), at(pm, "p", Ready), []Command{StartDownload{"p"}}},
-		"pending, installing":               {offers(pending), at(pm, "p", Installing), []Command{StartInstall{"p"}}},
+		"pending, fetched":                  {offers(pending), at(off, "p", Ready), nil},
+		"pending, its turn to be installed": {offers(pending), next(at(pm, "p", Ready), "p"), []Command{StartInstall{"p"}}},
+		"pending, installing":               {offers(pending), next(at(pm, "p", Installing), "p"), []Command{StartInstall{"p"}}},
+		"pending, agreed and half fetched":  {offers(confirm), at(facts{}, "c", Downloading), []Command{StartDownload{"c"}}},
 		"pending, report waits":             {offers(pending), at(pm, "p", Concluded), nil},
 		"pending, reported":                 {offers(pending), at(pm, "p", Reported), nil},
 		"pending, report refused":           {offers(pending), at(off, "p", Refused), nil},
@@ -59,7 +66,8 @@ func TestReact(t *testing.T) {
 		"in flight, pm, auto_download off":  {offers(flying), with(pm, func(f *facts) { f.download = false }), []Command{StartDownload{"f"}}},
 		"in flight, pm, installed":          {offers(there), pm, []Command{SendUpdateReport{ota.Outcome("t", ota.OK, "")}}},
 		"in flight, pm, list failed":        {offers(there), facts{manager: true, download: true}, []Command{StartDownload{"t"}}},
-		"in flight, pm, cut short":          {offers(there), at(pm, "t", Installing), []Command{StartInstall{"t"}}},
+		"in flight, pm, cut short":          {offers(there), next(at(pm, "t", Installing), "t"), []Command{StartInstall{"t"}}},
+		"nothing more, its turn":            {NoUpdateRequests{}, next(pm, "u"), []Command{StartInstall{"u"}}},
 		"in flight, pm, report waits":       {offers(flying, there), at(pm, "f", Concluded), []Command{SendUpdateReport{ota.Outcome("t", ota.OK, "")}}},
 		"in flight, pm, reported":           {offers(there), at(pm, "t", Reported), nil},
 		"in flight, off":                    {offers(flying), off, nil},
@@ -68,12 +76,19 @@ func TestReact(t *testing.T) {
 		"in flight, off, fetched":           {offers(flying), at(off, "f", Ready), nil},
 		"in flight, off, reported":          {offers(flying), at(off, "f", Reported), nil},
 		"canceled, failed, finished":        {offers(ota.Offer{Update: "x", Status: ota.Canceled}, ota.Offer{Update: "y", Status: ota.Failed}, ota.Offer{Update: "z", Status: ota.Finished}), pm, nil},
-		"DownloadComplete, pm":              {DownloadComplete{Downloaded{Update: "u"}}, pm, []Command{StartInstall{"u"}}},
+		"DownloadComplete, pm":              {DownloadComplete{Downloaded{Update: "u"}}, next(pm, "u"), []Command{StartInstall{"u"}}},
+		"DownloadComplete, not its turn":    {DownloadComplete{Downloaded{Update: "u"}}, pm, nil},
+		"DownloadComplete, failed before":   {DownloadComplete{Downloaded{Update: "u"}}, with(next(pm, "u"), func(f *facts) { f.failed = true }), []Command{later{StartInstall{"u"}}}},
+		"DownloadComplete, off, a turn":     {DownloadComplete{Downloaded{Update: "u"}}, next(off, "u"), nil},
 		"DownloadComplete, off":             {DownloadComplete{Downloaded{Update: "u"}}, off, nil},
 		"DownloadFailed":                    {DownloadFailed{"u", "why", ota.DiskFull}, at(off, "u", Concluded), []Command{SendUpdateReport{ota.Outcome("u", ota.DiskFull, "why")}}},
+		"DownloadFailed, another's turn":    {DownloadFailed{"u", "why", ota.DiskFull}, next(at(pm, "u", Concluded), "v"), []Command{SendUpdateReport{ota.Outcome("u", ota.DiskFull, "why")}, StartInstall{"v"}}},
 		"DownloadFailed, never offered":     {DownloadFailed{"u", "why", ota.GeneralError}, off, nil},
 		"InstallComplete":                   {InstallComplete{r1}, pm, []Command{SendUpdateReport{r1}}},
 		"InstallFailed":                     {InstallFailed{r2}, pm, []Command{SendUpdateReport{r2}}},
+		"InstallComplete, another's turn":   {InstallComplete{r1}, next(pm, "v"), []Command{SendUpdateReport{r1}, StartInstall{"v"}}},
+		"InstallFailed, another's turn":     {InstallFailed{r2}, next(pm, "v"), []Command{SendUpdateReport{r2}, StartInstall{"v"}}},
+		"Authenticated, half fetched":       {Authenticated{}, with(off, func(f *facts) { f.halfway = true }), []Command{resumeDownloads{}}},
 		"UpdateReportSent, pm":              {UpdateReportSent{}, pm, []Command{send}},
 		"UpdateReportSent, list failed":     {UpdateReportSent{}, facts{manager: true}, nil},
 		"UpdateReportSent, off":             {UpdateReportSent{}, off, nil},
@@ -87,7 +102,15 @@ func TestReact(t *testing.T) {
 		"Error, own system info":            {Error{"e"}, facts{own: true, retry: true, cause: SendSystemInfo{}}, []Command{later{SendSystemInfo{}}}},
 		"Error, system info program failed": {Error{"e"}, facts{own: true, cause: SendSystemInfo{}}, nil},
 		"Error, poll":                       {Error{"e"}, facts{own: true, retry: true, cause: GetUpdateRequests{}}, nil},
-		"Error, download":                   {Error{"e"}, facts{own: true, retry: true, cause: StartDownload{"u"}}, nil},
+		"Error, unknown download":           {Error{"e"}, facts{own: true, retry: true, cause: StartDownload{"u"}}, nil},
+		"Error, download":                   {Error{"e"}, at(facts{retry: true, cause: StartDownload{"u"}}, "u", Downloading), []Command{later{resumeDownloads{}}}},
+		"Error, download withheld":          {Error{"e"}, at(facts{cause: StartDownload{"u"}}, "u", Downloading), nil},
+		"Error, resumed downloads":          {Error{"e"}, facts{own: true, retry: true, cause: resumeDownloads{}}, []Command{later{resumeDownloads{}}}},
+		"Error, install to be tried again":  {Error{"e"}, at(facts{retry: true, cause: StartInstall{"u"}}, "u", Ready), []Command{later{StartInstall{"u"}}}},
+		"Error, install not written down":   {Error{"e"}, at(facts{retry: true, cause: StartInstall{"u"}}, "u", Installing), []Command{later{StartInstall{"u"}}}},
+		"Error, image lost":                 {Error{"e"}, at(facts{retry: true, cause: StartInstall{"u"}}, "u", Downloading), []Command{later{resumeDownloads{}}}},
+		"Error, install of nothing":         {Error{"e"}, facts{cause: StartInstall{"u"}}, nil},
+		"NotAuthenticated in N, download":   {NotAuthenticated{}, facts{cause: StartDownload{"u"}}, []Command{later{resumeDownloads{}}, later{Authenticate{}}}},
 		"UpdateAvailable":                   {UpdateAvailable{}, pm, nil},
 		"NoUpdateRequests":                  {NoUpdateRequests{}, pm, nil},
 		"FoundInstalledPackages":            {FoundInstalledPackages{}, pm, nil},
@@ -109,12 +132,15 @@ func TestReact(t *testing.T) {
 
 func TestResume(t *testing.T) {
 	u := unfinished{downloading: []ota.UpdateID{"d"}, ready: []ota.UpdateID{"r1", "r2"}, installing: []ota.UpdateID{"i"}}
-	off := []Command{StartDownload{"r1"}, StartDownload{"r2"}, GetUpdateRequests{}}
+	off := []Command{StartDownload{"r1"}, StartDownload{"r2"}, resumeDownloads{}}
 	if diff := cmp.Diff(off, resume(u)); diff != "" {
 		t.Error(diff)
 	}
 	u.manager = true
 	if diff := cmp.Diff(append([]Command{StartInstall{"i"}}, off...), resume(u)); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]Command{resumeDownloads{}}, resume(unfinished{undecided: []ota.UpdateID{"c"}})); diff != "" {
 		t.Error(diff)
 	}
 	if cs := resume(unfinished{manager: true}); cs != nil {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,7 +26,8 @@ import (
 //	starts          how often a client has started here; see Told
 //	journal/        one small file for each update; see Entry
 //	work/           scratch directories of the installer, one for each update
-//	old-TIME/       the same of an earlier identity
+//	clock.json      what a server last said of the time
+//	old-TIME/       the same of an earlier identity; the latest few
 //
 // Only the interpreter writes it.
 type State struct {
@@ -35,6 +37,7 @@ type State struct {
 	log     *slog.Logger
 	fault   func(point string)
 
+	orphans []ota.UpdateID // had files in packages_dir under an earlier identity
 	entries map[ota.UpdateID]*Entry
 	last    int64 // highest Seq given
 	starts  uint64
@@ -83,6 +86,9 @@ func (s *State) open(dir string, id Identity) (err error) {
 		return err
 	}
 	if err := s.identify(id); err != nil {
+		return err
+	}
+	if err := s.dropOld(); err != nil {
 		return err
 	}
 	if err := s.countStart(); err != nil {
@@ -166,7 +172,7 @@ func (s *State) identify(id Identity) error {
 // half-way leaves the old identity in charge of the rest, which moves at the
 // next start.
 func (s *State) setAside(identity []byte) error {
-	old, err := s.dir.private("old-" + time.Now().UTC().Format("20060102T150405.000000000Z"))
+	old, err := s.dir.private(oldPrefix + time.Now().UTC().Format("20060102T150405.000000000Z"))
 	if err != nil {
 		return err
 	}
@@ -179,10 +185,51 @@ func (s *State) setAside(identity []byte) error {
 			return err
 		}
 	}
+	s.orphans = filesOf(old)
 	if err := old.sync(); err != nil {
 		return err
 	}
 	return s.dir.sync()
+}
+
+// filesOf lists the updates of a journal set aside that may have files in
+// packages_dir. What cannot be read is nobody's loss but the disk's.
+func filesOf(old *folder) []ota.UpdateID {
+	journal, err := old.private(journalDir)
+	if err != nil {
+		return nil
+	}
+	defer journal.close()
+	names, _ := journal.names()
+	var ids []ota.UpdateID
+	for _, name := range names {
+		var e Entry
+		if data, err := journal.read(name, maxEntry); err == nil && json.Unmarshal(data, &e) == nil && e.Step != Known && e.Step != Dropped {
+			ids = append(ids, e.Update)
+		}
+	}
+	return ids
+}
+
+const (
+	oldPrefix = "old-"
+	keepOld   = 3 // earlier identities that are remembered
+)
+
+// dropOld forgets the earliest identities.
+func (s *State) dropOld() error {
+	names, err := s.dir.names()
+	if err != nil {
+		return err
+	}
+	names = slices.DeleteFunc(names, func(n string) bool { return !strings.HasPrefix(n, oldPrefix) })
+	slices.Sort(names)
+	for _, name := range names[:max(len(names)-keepOld, 0)] {
+		if err := os.RemoveAll(filepath.Join(s.dir.path, name)); err != nil {
+			s.log.Warn("cannot remove what is left of an earlier identity", "err", err)
+		}
+	}
+	return nil
 }
 
 // workDir makes the installer's scratch directory for an update.

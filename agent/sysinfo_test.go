@@ -19,7 +19,7 @@ func script(t *testing.T, text string) string {
 
 func TestSystemInfoThatIsNoneFails(t *testing.T) {
 	for name, c := range map[string]struct{ program, want string }{
-		"none":     {"", "no system_info command is configured"},
+		"none":     {"off", "device.system_info is off"},
 		"missing":  {"/nowhere/to/be/found", "no such file"},
 		"status":   {script(t, "echo '{}'; echo sorry >&2; exit 3"), "exit status 3: sorry"},
 		"not JSON": {script(t, "echo hello"), "does not print JSON"},

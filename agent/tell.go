@@ -102,9 +102,11 @@ func (a *Agent) sendReport(ctx context.Context, r ota.Report) {
 		return
 	}
 	if err := a.conclude(r); err != nil {
+		a.failure = err
 		a.emit(ctx, Error{ioError + ": " + err.Error()})
 		return
 	}
+	defer a.installNext()
 	if a.auth != nil && !a.token {
 		a.notAuthenticated(ctx)
 		return

@@ -43,7 +43,7 @@ func story(t *testing.T, tell func(w *world)) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{T: t, cfg: NewConfig(), server: newServer()}
 		w.cfg.Device.PackagesDir = filepath.Join(dir, "packages")
-		w.cfg.Device.SystemInfo = ""
+		w.cfg.Device.SystemInfo = "off"
 		tell(w)
 		if w.agent != nil {
 			w.stop()

@@ -57,6 +57,7 @@ func (c *Client) do(ctx context.Context, method string, u *url.URL, header http.
 		}
 		next, ok := redirect(resp)
 		if !ok {
+			c.hearTime(resp)
 			return resp, nil
 		}
 		resp.Body.Close()
@@ -68,6 +69,17 @@ func (c *Client) do(ctx context.Context, method string, u *url.URL, header http.
 		u = next
 	}
 	return nil, unreachable(errors.New("more than 10 redirects"))
+}
+
+// hearTime passes on the Date of an answer that only the server itself can have
+// given: over TLS, from where it lives, and content with us.
+func (c *Client) hearTime(resp *http.Response) {
+	if c.cfg.Told == nil || resp.TLS == nil || resp.StatusCode/100 != 2 || resp.Request.URL.Host != c.server.Host {
+		return
+	}
+	if t, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
+		c.cfg.Told(t)
+	}
 }
 
 // redirect returns where an answer sends us. A 3xx without a usable place is

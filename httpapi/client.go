@@ -35,6 +35,12 @@ type Config struct {
 
 	Now  func() time.Time // nil: time.Now
 	Rand func() float64   // in [0,1); nil: math/rand
+	// CertTime is the time at which certificates are judged; nil: Now.
+	CertTime func() time.Time
+	// Told hears the time of the server's clock whenever the server has
+	// proved by TLS who it is, and taken the device's token if one is needed;
+	// nil: nobody does. It may be called from several goroutines at once.
+	Told func(time.Time)
 }
 
 // Client is a device's side of the conversation over HTTP.
@@ -59,6 +65,9 @@ const (
 func NewClient(cfg Config) (*Client, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if cfg.CertTime == nil {
+		cfg.CertTime = cfg.Now
 	}
 	if cfg.Rand == nil {
 		cfg.Rand = rand.Float64
@@ -86,7 +95,7 @@ func NewClient(cfg Config) (*Client, error) {
 		}
 	}
 	c.http = &http.Client{
-		Transport: transport(roots),
+		Transport: transport(roots, cfg.CertTime),
 		// Redirects keep method and body, so that they are followed by hand.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
@@ -94,12 +103,12 @@ func NewClient(cfg Config) (*Client, error) {
 	return c, nil
 }
 
-func transport(roots *x509.CertPool) *http.Transport {
+func transport(roots *x509.CertPool, now func() time.Time) *http.Transport {
 	dialer := &net.Dialer{Timeout: answerPatience, KeepAlive: 30 * time.Second}
 	return &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
 		DialContext:           dialer.DialContext,
-		TLSClientConfig:       &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+		TLSClientConfig:       &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12, Time: now},
 		TLSHandshakeTimeout:   answerPatience,
 		ResponseHeaderTimeout: answerPatience,
 		IdleConnTimeout:       90 * time.Second,
