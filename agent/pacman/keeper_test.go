@@ -8,8 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/updraft-ota/updraft/agent"
 	"github.com/updraft-ota/updraft/ota"
 )
@@ -92,27 +90,6 @@ func TestWhenToLeaveTheControlGroup(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	if got := fakeHost(t, true, inService).scope("u", 1); got != nil {
 		t.Errorf("without systemd-run: %q", got)
-	}
-}
-
-// A systemd-run that notes its options and then does as the real one: with
-// --scope it becomes the program.
-const standIn = `#!/bin/sh
-while test "$1" != --; do echo "$1" >> %DIR%/asked; shift; done
-shift
-exec "$@"
-`
-
-func TestTheInstallationLeavesTheControlGroup(t *testing.T) {
-	w := newProgram(t, `echo "attempt $UPDRAFT_ATTEMPT"`)
-	bin := t.TempDir()
-	w.write(filepath.Join(bin, "systemd-run"), strings.ReplaceAll(standIn, "%DIR%", bin), 0o755)
-	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
-	w.host = fakeHost(t, true, inService)
-	w.want(w.install(w.file("image")), ota.OK, "attempt 1")
-	asked, err := os.ReadFile(filepath.Join(bin, "asked"))
-	if diff := cmp.Diff("--scope\n--collect\n--quiet\n--unit=updraft-install-u1-1\n", string(asked)); diff != "" || err != nil {
-		t.Error(err, diff)
 	}
 }
 
