@@ -12,7 +12,6 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -326,52 +325,60 @@ var bootloaders = map[string]func(*world) bootloader{
 	"grub":  func(w *world) bootloader { return grubModel{grub{w.cfg.Grubenv}} },
 }
 
-// ubootModel starts slots as U-Boot does with CONFIG_BOOTCOUNT_ENV and the
-// script of docs/ab.md.
+// ubootModel starts slots as U-Boot does with CONFIG_BOOTCOUNT_ENV. The
+// commands are those of docs/ab.md, run by a shell with U-Boot's words.
 type ubootModel struct{ uboot }
 
 // install makes a redundant environment with what a vendor has in there.
 func (u ubootModel) install(w *world) {
 	w.write("uboot.env", string(make([]byte, 0x8000)))
 	w.write("fw_env.config", fmt.Sprintf("%[1]s 0x0 0x4000\n%[1]s 0x4000 0x4000\n", w.at("uboot.env")))
-	w.write("initial", "bootdelay=2\nbootcmd=run updraft_boot\n")
+	w.write("initial", "bootdelay=2\n"+documented(w.T, "uboot"))
 	out, err := exec.Command("fw_setenv", "-c", u.config, "-f", w.at("initial"), "board", "test").CombinedOutput()
 	if err != nil {
 		w.Fatalf("fw_setenv (Debian package libubootenv-tool): %v: %s", err, out)
 	}
 }
 
-func (u ubootModel) start(w *world) Slot {
-	vars := u.vars(w)
-	slot := Slot(vars["updraft_slot"])
-	if vars["upgrade_available"] != "1" {
-		return slot
-	}
-	count, _ := strconv.Atoi(vars["bootcount"])
-	limit, _ := strconv.Atoi(vars["bootlimit"])
-	count++
-	u.set(w, "bootcount", strconv.Itoa(count))
-	if limit == 0 || count <= limit {
-		return slot
-	}
-	u.set(w, "updraft_slot", string(slot.Other()))
-	u.set(w, "upgrade_available", "0")
-	u.set(w, "bootcount", "0")
-	return slot.Other()
+// hush stands for U-Boot's shell. Loading a kernel prints its command line.
+const hush = `
+run() { eval "eval \"\$$1\""; }
+setenv() { name=$1; shift; eval "$name=\$*"; }
+saveenv() {
+	printf 'updraft_slot=%s\nupgrade_available=%s\nbootcount=%s\n' "$updraft_slot" "$upgrade_available" "$bootcount" |
+		fw_setenv -c "$config" -s -
 }
+load() { true; }
+booti() { echo "$bootargs"; exit; }
+reset() { exit 1; }
+if [ "$upgrade_available" = 1 ]; then
+	bootcount=$((bootcount + 1))
+	saveenv
+	if [ "$bootcount" -gt "$bootlimit" ]; then run altbootcmd; fi
+fi
+run bootcmd
+`
 
-func (u ubootModel) vars(w *world) map[string]string {
+func (u ubootModel) start(w *world) Slot {
 	out, err := exec.Command("fw_printenv", "-c", u.config).Output()
 	w.must(err)
 	vars := variables(string(out))
 	if vars["board"] != "test" || vars["bootdelay"] != "2" {
 		w.Fatalf("the vendor's variables are gone: %q", vars)
 	}
-	return vars
-}
-
-func (u ubootModel) set(w *world, name, value string) {
-	w.must(exec.Command("fw_setenv", "-c", u.config, name, value).Run())
+	cmd := exec.Command("sh", "-euc", hush)
+	cmd.Env = append(environ(), "config="+u.config, "kernel_addr_r=", "fdt_addr_r=", "bootargs=", "updraft_part=")
+	for name, value := range vars {
+		cmd.Env = append(cmd.Env, name+"="+value)
+	}
+	cmd.Stderr = os.Stderr
+	line, err := cmd.Output()
+	w.must(err)
+	_, slot, _ := strings.Cut(strings.TrimSpace(string(line)), cmdlineKey)
+	if part := map[string]string{"A": "p2 ", "B": "p3 "}[slot]; part == "" || !strings.Contains(string(line), part) {
+		w.Fatalf("slot %q is started with %q", slot, line)
+	}
+	return Slot(slot)
 }
 
 // grubModel starts slots as a grub.cfg of grub-mkconfig does.
