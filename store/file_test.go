@@ -65,6 +65,27 @@ func files(t *testing.T, dir string) map[string]string {
 	return all
 }
 
+func TestAStartRemovesWhatAKilledOneLeft(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "db")
+	if err := open(t, store.Options{Path: path}).Close(); err != nil {
+		t.Fatal(err)
+	}
+	left := filepath.Join(dir, ".version-123")
+	if err := os.Mkdir(left, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Link(path, filepath.Join(left, "db")); err != nil {
+		t.Fatal(err)
+	}
+	if err := open(t, store.Options{Path: path}).Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := files(t, dir); len(got) != 1 {
+		t.Errorf("%d files are left, want the database alone", len(got))
+	}
+}
+
 func TestEverythingIsThereAgainAfterReopening(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "odd ?#%41 name.db")
 	for i := range 3 {

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/pressly/goose/v3"
 
@@ -82,7 +83,10 @@ func newest() (int64, error) {
 // killed: so it looks at a second name of the file in a directory of its own,
 // read-only, beside a copy of the log.
 func version(ctx context.Context, path string) (v int64, err error) {
-	dir, err := os.MkdirTemp(filepath.Dir(path), ".version-")
+	if err := removeTwins(path); err != nil {
+		return 0, err
+	}
+	dir, err := os.MkdirTemp(filepath.Dir(path), twinPrefix)
 	if err != nil {
 		return 0, err
 	}
@@ -108,6 +112,23 @@ func version(ctx context.Context, path string) (v int64, err error) {
 	}
 	err = db.QueryRowContext(ctx, `SELECT COALESCE(MAX(version_id), 0) FROM goose_db_version WHERE is_applied`).Scan(&v)
 	return v, err
+}
+
+// twinPrefix begins the names of the directories of version.
+const twinPrefix = ".version-"
+
+// removeTwins removes what processes left that were killed in version.
+func removeTwins(path string) error {
+	entries, err := os.ReadDir(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), twinPrefix) {
+			err = errors.Join(err, os.RemoveAll(filepath.Join(filepath.Dir(path), e.Name())))
+		}
+	}
+	return err
 }
 
 func copyFile(from, to string) error {
