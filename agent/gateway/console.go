@@ -13,13 +13,17 @@ import (
 	"golang.org/x/term"
 
 	"github.com/updraft-ota/updraft/agent"
+	"github.com/updraft-ota/updraft/ota"
 )
 
 // Console is the door for a person at a terminal, or a script at a pipe: one
-// command per line, in text or JSON, answered by one line with the final event
-// as JSON, in order (client.md 5.1). Blank lines have no answer.
+// command per line, in text or JSON (client.md 5.1).
+//
+// A script gets one line for each line that is not blank, in order: the final
+// event as JSON. A person sees every event as it happens, one line each, above
+// the line being typed.
 type Console struct {
-	client Client
+	client Teller
 	in     io.Reader
 	out    io.Writer
 	log    *slog.Logger
@@ -34,30 +38,67 @@ type lines interface {
 
 // NewConsole makes a console that reads in and writes to out. If both are the
 // process's own terminal it prompts with "> ", keeps a history in memory and
-// completes the names of commands. A nil log means slog.Default.
-func NewConsole(c Client, in io.Reader, out io.Writer, log *slog.Logger) *Console {
+// completes commands, the ids of known updates, and result codes. A nil log
+// means slog.Default.
+func NewConsole(c Teller, in io.Reader, out io.Writer, log *slog.Logger) *Console {
 	if log == nil {
 		log = slog.Default()
 	}
 	return &Console{client: c, in: in, out: out, log: log}
 }
 
-// open finds out who is there.
-func (c *Console) open() lines {
-	if c.in == os.Stdin && c.out == os.Stdout && term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stdout.Fd())) {
-		return newTerminal()
-	}
-	return pipe{bufio.NewReader(c.in)}
-}
-
 // Serve answers commands until the input or ctx ends, or after Shutdown; that
 // is nil. It fails if the input cannot be read or the output not be written.
 // A read that ctx interrupts is left waiting: the process is about to end.
 func (c *Console) Serve(ctx context.Context) error {
-	lines := c.open()
-	defer lines.close()
+	if !c.typed() {
+		return c.serve(ctx, pipe{bufio.NewReader(c.in)}, func(e agent.Event, _ bool) error { return c.write(e) })
+	}
+	t, err := newTerminal(func() []ota.UpdateID { return updates(c.client.Since(0)) })
+	if err != nil {
+		return err
+	}
+	c.out = t
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	events := c.client.Subscribe(eventBuffer)
+	defer events.Close()
+	go c.show(ctx, events)
+	return c.serve(ctx, t, func(e agent.Event, told bool) error {
+		if told {
+			return nil // show does
+		}
+		return c.write(e)
+	})
+}
+
+// typed reports whether a person is there.
+func (c *Console) typed() bool {
+	return c.in == os.Stdin && c.out == os.Stdout && term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stdout.Fd()))
+}
+
+// show writes every event.
+func (c *Console) show(ctx context.Context, events *agent.Subscription) {
+	for {
+		e, missed, err := events.Next(ctx)
+		if err != nil {
+			return
+		}
+		if missed > 0 {
+			c.log.Warn("console: too slow for the client's events", "missed", missed)
+		}
+		if err := c.write(e); err != nil {
+			c.log.Warn("console: cannot show an event", "err", err)
+		}
+	}
+}
+
+// serve reads lines and hands what comes of them to answer, with whether all
+// who listen have been told.
+func (c *Console) serve(ctx context.Context, from lines, answer func(e agent.Event, told bool) error) error {
+	defer from.close()
 	ended := make(chan error, 1)
-	go func() { ended <- c.serve(ctx, lines) }()
+	go func() { ended <- c.converse(ctx, from, answer) }()
 	select {
 	case err := <-ended:
 		return err
@@ -66,9 +107,9 @@ func (c *Console) Serve(ctx context.Context) error {
 	}
 }
 
-func (c *Console) serve(ctx context.Context, lines lines) error {
+func (c *Console) converse(ctx context.Context, from lines, answer func(agent.Event, bool) error) error {
 	for {
-		line, err := lines.next()
+		line, err := from.next()
 		if errors.Is(err, io.EOF) {
 			c.log.Info("console: end of input")
 			return nil
@@ -79,33 +120,33 @@ func (c *Console) serve(ctx context.Context, lines lines) error {
 		if strings.TrimSpace(line) == "" {
 			continue
 		}
-		event := c.run(ctx, line)
+		event, told := c.run(ctx, line)
 		if event == nil {
 			return nil
 		}
-		if err := c.answer(event); err != nil {
+		if err := answer(event, told); err != nil {
 			return fmt.Errorf("console: %w", err)
 		}
 	}
 }
 
-// run answers one command, or returns nil if there is no one left to answer.
-func (c *Console) run(ctx context.Context, line string) agent.Event {
+// run does one command. It returns nil if there is no one left to answer.
+func (c *Console) run(ctx context.Context, line string) (final agent.Event, told bool) {
 	command, err := parse([]byte(line))
 	if err != nil {
-		return agent.Error{Text: err.Error()}
+		return agent.Error{Text: err.Error()}, false
 	}
 	event, err := c.client.Do(ctx, command)
 	if _, last := command.(agent.Shutdown); last || ctx.Err() != nil {
-		return nil
+		return nil, false
 	}
 	if err != nil {
-		return agent.Error{Text: err.Error()}
+		return agent.Error{Text: err.Error()}, false
 	}
-	return event
+	return event, true
 }
 
-func (c *Console) answer(e agent.Event) error {
+func (c *Console) write(e agent.Event) error {
 	b, err := EncodeEvent(e)
 	if err != nil {
 		return err

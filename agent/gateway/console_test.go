@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
@@ -18,10 +19,10 @@ import (
 )
 
 // talk is what a script writes, and what it reads.
-func talk(t *testing.T, c Client, input string) string {
+func talk(t *testing.T, c *client, input string) string {
 	t.Helper()
 	var out strings.Builder
-	if err := NewConsole(c, strings.NewReader(input), &out, nil).Serve(t.Context()); err != nil {
+	if err := NewConsole(deaf{c}, strings.NewReader(input), &out, nil).Serve(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	return out.String()
@@ -77,7 +78,7 @@ func TestTheEndOfTheContextEndsTheConsole(t *testing.T) {
 	defer typed.Close()
 	ended := make(chan error)
 	c := &client{stuck: make(chan struct{})}
-	go func() { ended <- NewConsole(c, in, io.Discard, nil).Serve(ctx) }()
+	go func() { ended <- NewConsole(deaf{c}, in, io.Discard, nil).Serve(ctx) }()
 	io.WriteString(typed, "inst u1\n")
 	cancel()
 	if err := <-ended; err != nil {
@@ -90,7 +91,7 @@ type broken struct{}
 func (broken) Write([]byte) (int, error) { return 0, errors.New("nobody listens") }
 
 func TestABrokenOutputIsAnError(t *testing.T) {
-	err := NewConsole(&client{}, strings.NewReader("ls\n"), broken{}, nil).Serve(t.Context())
+	err := NewConsole(deaf{&client{}}, strings.NewReader("ls\n"), broken{}, nil).Serve(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "nobody listens") {
 		t.Error(err)
 	}
@@ -98,11 +99,13 @@ func TestABrokenOutputIsAnError(t *testing.T) {
 
 const terminalEnv = "GATEWAY_TEST_TERMINAL"
 
-// A person types at a real terminal: the beginning of a name and TAB, then the
-// same again with the arrow key, then Ctrl-D.
+// A person types at a real terminal, sees everything that happens, completes
+// names and what the client knows, and has a history.
 func TestAPersonAtTheConsole(t *testing.T) {
 	if os.Getenv(terminalEnv) != "" {
-		if err := NewConsole(&client{}, os.Stdin, os.Stdout, nil).Serve(t.Context()); err != nil {
+		d := newDevice(t)
+		d.link.offer("u1-abc", "u1-xyz")
+		if err := NewConsole(d.start(), os.Stdin, os.Stdout, discard).Serve(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		return
@@ -116,6 +119,7 @@ func TestAPersonAtTheConsole(t *testing.T) {
 		t.Fatal(err)
 	}
 	screen.Close()
+	defer time.AfterFunc(20*time.Second, func() { cmd.Process.Kill() }).Stop() // ends a read that waits in vain
 
 	seen := ""
 	read := func(until string) {
@@ -129,13 +133,26 @@ func TestAPersonAtTheConsole(t *testing.T) {
 		}
 		seen = seen[strings.Index(seen, until)+len(until):]
 	}
-	answer := `{"variant":"DownloadComplete","fields":[{"update_id":"u1","update_image":"/tmp/u1","signature":""}]}`
 	read("> ")
-	io.WriteString(keyboard, "StartD\t u1\r")
-	read(answer)
+	io.WriteString(keyboard, "ge\t\r")
+	read("getreq ")
+	read(`{"variant":"UpdatesReceived","fields":[[{"requestId":"u1-abc",`)
+	read(`{"variant":"DownloadingUpdate","fields":["u1-abc"]}`) // nobody asked for it
+	read(`{"variant":"DownloadComplete","fields":[{"update_id":"u1-xyz",`)
 	read("> ")
-	io.WriteString(keyboard, "\x1b[A\r")
-	read(answer)
+	io.WriteString(keyboard, "half a li")
+	read("half a li")
+	io.WriteString(keyboard, "\x15sendup \t\t")
+	read("u1-abc  u1-xyz\r")
+	read("> sendup u1-")
+	io.WriteString(keyboard, "a\tDISK\t\r")
+	read("DISK_FULL")
+	read(`"UpdateReportSent"`)
+	io.WriteString(keyboard, "make coffee\r")
+	read(`{"variant":"Error","fields":["Unknown Command: bad command: make coffee"]}`)
+	io.WriteString(keyboard, "\x1b[A\x1b[A\r")
+	read("sendup u1-abc DISK_FULL")
+	read(`"UpdateReportSent"`)
 	read("> ")
 	io.WriteString(keyboard, "\x04")
 	read("PASS")

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
+	"net/http"
 	"sync"
 
 	"github.com/updraft-ota/updraft/agent"
@@ -53,4 +55,15 @@ func (c *client) heard() []agent.Command {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.asked
+}
+
+// deaf is a client for doors that do not listen to events.
+type deaf struct{ *client }
+
+func (deaf) Subscribe(int) *agent.Subscription { panic("nobody should listen") }
+func (deaf) Since(uint64) []agent.Told         { panic("nobody should listen") }
+
+// contextWithLocal says which of our addresses a request has reached.
+func contextWithLocal(r *http.Request, ip string) context.Context {
+	return context.WithValue(r.Context(), http.LocalAddrContextKey, net.Addr(&net.TCPAddr{IP: net.ParseIP(ip), Port: 8888}))
 }

@@ -21,6 +21,17 @@ type Client interface {
 	Do(ctx context.Context, c agent.Command) (agent.Event, error)
 }
 
+// Teller is a Client whose events can be heard.
+type Teller interface {
+	Client
+
+	// Subscribe collects every event from now on, up to buffer of them unread.
+	Subscribe(buffer int) *agent.Subscription
+
+	// Since returns the events after number n that are still known.
+	Since(n uint64) []agent.Told
+}
+
 // maxInput bounds one command, in bytes.
 const maxInput = 1 << 20
 

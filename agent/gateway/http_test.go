@@ -2,40 +2,27 @@ package gateway
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/updraft-ota/updraft/agent"
-	"github.com/updraft-ota/updraft/ota"
 )
 
 // door is a gateway that listens, and a way to end it.
 func door(t *testing.T, c Client) (addr string, end func()) {
 	t.Helper()
-	h, err := NewHTTP(c, "127.0.0.1:0", nil)
+	h, err := NewHTTP(c, local)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- h.Serve(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	})
-	return h.Addr(), cancel
+	return h.Addr(), serve(t, h)
 }
 
 func TestHTTPConversation(t *testing.T) {
@@ -68,49 +55,6 @@ func TestHTTPConversation(t *testing.T) {
 	}
 	if n := len(c.heard()); n != 4 {
 		t.Errorf("the client heard %d commands", n)
-	}
-}
-
-func TestWhoMayAsk(t *testing.T) {
-	for _, c := range []struct {
-		method, host string
-		header       []string // name, value
-		status       int
-	}{
-		{"POST", "127.0.0.1:8888", nil, 200},
-		{"POST", "localhost:8888", nil, 200},
-		{"POST", "LOCALHOST", nil, 200},
-		{"POST", "[::1]:8888", nil, 200},
-		{"POST", "[::1]", nil, 200},
-		{"POST", "127.0.0.1:8888", []string{"Origin", "http://127.0.0.1:8888"}, 200},
-		{"GET", "127.0.0.1:8888", nil, 405},
-		{"OPTIONS", "127.0.0.1:8888", []string{"Origin", "http://evil.example"}, 405},
-		{"POST", "evil.example", nil, 421},
-		{"POST", "evil.example:8888", []string{"Origin", "http://evil.example:8888"}, 421},
-		{"POST", "localhost.evil.example", nil, 421},
-		{"POST", "10.0.0.1:8888", nil, 421},
-		{"POST", "", nil, 421},
-		{"POST", "127.0.0.1:8888", []string{"Origin", "http://evil.example"}, 403},
-		{"POST", "127.0.0.1:8888", []string{"Origin", "null"}, 403},
-		{"POST", "127.0.0.1:8888", []string{"Origin", "http://127.0.0.1:3000"}, 403},
-		{"POST", "127.0.0.1:8888", []string{"Sec-Fetch-Site", "cross-site"}, 403},
-		{"POST", "127.0.0.1:8888", []string{"Sec-Fetch-Site", "same-site"}, 403},
-	} {
-		heard := &client{}
-		h := &HTTP{client: heard, log: discard}
-		r := httptest.NewRequest(c.method, "/", strings.NewReader(`"GetUpdateRequests"`))
-		r.Host = c.host
-		if c.header != nil {
-			r.Header.Set(c.header[0], c.header[1])
-		}
-		w := httptest.NewRecorder()
-		h.ServeHTTP(w, r)
-		if w.Code != c.status || (w.Code == 200) != (len(heard.heard()) == 1) {
-			t.Errorf("%s %q %v: %d %s", c.method, c.host, c.header, w.Code, w.Body)
-		}
-		if w.Code == 405 && w.Header().Get("Allow") != "POST" || w.Header().Get("Access-Control-Allow-Origin") != "" {
-			t.Errorf("%s: headers %v", c.method, w.Header())
-		}
 	}
 }
 
@@ -168,17 +112,5 @@ func TestTheEndClosesWaitingConnections(t *testing.T) {
 	end()
 	if b, _ := io.ReadAll(conn); strings.Contains(string(b), "200 OK") {
 		t.Errorf("answered %q", b)
-	}
-}
-
-func TestWhereItListens(t *testing.T) {
-	for _, addr := range []string{"0.0.0.0:0", "[::]:0", "192.0.2.1:8888", ":8888", "example.org:80", "127.0.0.1", "", "127.0.0.1:99999"} {
-		if h, err := NewHTTP(&client{}, addr, nil); h != nil || ota.KindOf(err) != ota.KindInvalid {
-			t.Errorf("%q: %v", addr, err)
-		}
-	}
-	addr, _ := door(t, &client{})
-	if _, err := NewHTTP(&client{}, addr, nil); !errors.Is(err, syscall.EADDRINUSE) {
-		t.Errorf("a port in use: %v", err)
 	}
 }

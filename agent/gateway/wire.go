@@ -154,11 +154,18 @@ func encode(name string, args ...any) ([]byte, error) {
 			Fields  []any  `json:"fields"`
 		}{name, args}
 	}
+	b, err := marshal(v)
+	if err != nil {
+		return nil, fmt.Errorf("encode %s: %w", name, err)
+	}
+	return b, nil
+}
+
+// marshal writes JSON as json.Marshal does, but leaves <, > and & alone.
+func marshal(v any) ([]byte, error) {
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
 	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
-		return nil, fmt.Errorf("encode %s: %w", name, err)
-	}
-	return bytes.TrimSuffix(buf.Bytes(), []byte("\n")), nil
+	err := enc.Encode(v)
+	return bytes.TrimSuffix(buf.Bytes(), []byte("\n")), err
 }

@@ -8,8 +8,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/updraft-ota/updraft/agent"
-	"github.com/updraft-ota/updraft/agent/gateway"
-	"github.com/updraft-ota/updraft/agent/pacman"
 	"github.com/updraft-ota/updraft/httpapi"
 	"github.com/updraft-ota/updraft/ota"
 )
@@ -17,7 +15,7 @@ import (
 // run puts the client together and runs it until ctx ends or someone says
 // Shutdown, which is nil.
 func run(ctx context.Context, cfg agent.Config, hooks Hooks, log *slog.Logger) error {
-	installer, err := pacman.New(cfg.Device.PackageManager, pacman.Options{Root: cfg.Device.PackageRoot, Log: log})
+	installer, err := newInstaller(cfg, log)
 	if err != nil {
 		return err
 	}
@@ -59,18 +57,13 @@ func transport(cfg agent.Config) httpapi.Config {
 // serve runs the client and its gateways. What ends first ends all, but for
 // the console: the end of its input is the end of the console only.
 func serve(ctx context.Context, cfg agent.Config, client *agent.Agent, hooks Hooks, log *slog.Logger) error {
-	all, ctx := errgroup.WithContext(ctx)
-	if cfg.Gateway.HTTP {
-		door, err := gateway.NewHTTP(client, cfg.Network.HTTPServer, log)
-		if err != nil {
-			return err
-		}
-		log.Info("HTTP gateway listens", "address", door.Addr())
-		all.Go(func() error { return door.Serve(ctx) })
+	open, err := doors(cfg, client, hooks, log)
+	if err != nil {
+		return err
 	}
-	if cfg.Gateway.Console {
-		console := gateway.NewConsole(client, hooks.In, hooks.Out, log)
-		all.Go(func() error { return console.Serve(ctx) })
+	all, ctx := errgroup.WithContext(ctx)
+	for _, d := range open {
+		all.Go(func() error { return d.Serve(ctx) })
 	}
 	all.Go(func() error { return watch(ctx, client, log) })
 	all.Go(func() error {
@@ -89,5 +82,3 @@ func serve(ctx context.Context, cfg agent.Config, client *agent.Agent, hooks Hoo
 
 // errShutdown ends the gateways once the client has ended.
 var errShutdown = errors.New("shutdown")
-
-var _ gateway.Client = (*agent.Agent)(nil)
