@@ -54,7 +54,7 @@ func (a *Agent) getUpdates(ctx context.Context) {
 		return
 	}
 	for _, o := range offers {
-		if o.Confirm && o.Status == ota.Pending && !a.asked[o.Update] {
+		if e, _ := a.state.entry(o.Update); e.Confirm && e.Step == Known && o.Status == ota.Pending && !a.asked[o.Update] {
 			a.asked[o.Update] = true
 			a.emit(ctx, UpdateAvailable{available(o)})
 		}

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"bytes"
 	"encoding/json"
 	"io"
 	"io/fs"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"golang.org/x/sys/unix"
 )
@@ -84,7 +86,12 @@ func (m machine) describe() ([]byte, error) {
 	if unix.Statfs("/", &st) == nil {
 		d.Root = &space{int64(st.Blocks) * int64(st.Frsize), int64(st.Bavail) * int64(st.Frsize)}
 	}
-	return json.MarshalIndent(d, "", " ")
+	var doc bytes.Buffer
+	enc := json.NewEncoder(&doc)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", " ")
+	err := enc.Encode(d)
+	return doc.Bytes(), err
 }
 
 // release reads os-release(5).
@@ -201,8 +208,14 @@ func (m machine) number(name string) int64 {
 	return n
 }
 
-// fact makes any text one that may be told.
+// fact makes any text one that may be told: short, printable, without the zero
+// bytes of the device tree.
 func fact(s string) string {
-	s = strings.ToValidUTF8(strings.Trim(s, " \t\r\n\x00"), "\uFFFD")
-	return clipHead(s, maxFact)
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return ' '
+	}, strings.ToValidUTF8(s, "\uFFFD"))
+	return strings.TrimSpace(clipHead(s, maxFact))
 }

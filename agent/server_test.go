@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -14,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/updraft-ota/updraft/ota"
 )
@@ -25,8 +26,9 @@ type server struct {
 	updates []*update
 	notices chan ota.Notice
 	poll    time.Duration
-	quiet   bool  // the transport tells nothing of the content
-	cut     int64 // every connection breaks after so many bytes; 0: none
+	quiet   bool          // the transport tells nothing of the content
+	slow    time.Duration // each read takes that long
+	cut     int64         // every connection breaks after so many bytes; 0: none
 
 	errs   map[string][]error // see failNext
 	always map[string]error   // see failAlways
@@ -82,6 +84,7 @@ func (s *server) failNext(method string, errs ...error) {
 }
 
 // failAlways makes all further calls of a method fail, or none if err is nil.
+// "fetch u1" is a method for one update.
 func (s *server) failAlways(method string, err error) {
 	s.set(func(s *server) { s.always[method] = err })
 }
@@ -114,7 +117,7 @@ func (s *server) called(method, detail string) error {
 		s.errs[method] = list[1:]
 		return list[0]
 	}
-	return s.always[method]
+	return cmp.Or(s.always[method], s.always[method+" "+detail])
 }
 
 // count tells how often a method was called.
@@ -186,6 +189,10 @@ var errCut = errors.New("connection reset by peer")
 
 func (b *body) Read(p []byte) (int, error) {
 	b.s.mu.Lock()
+	slow := b.s.slow
+	b.s.mu.Unlock()
+	time.Sleep(slow)
+	b.s.mu.Lock()
 	defer b.s.mu.Unlock()
 	if b.ctx.Err() != nil {
 		return 0, b.ctx.Err()
@@ -227,7 +234,7 @@ func (s *server) Report(_ context.Context, r ota.Report) error {
 	if u := s.find(r.Update); u != nil {
 		u.ended = true
 	}
-	if !slices.ContainsFunc(s.reports, func(old ota.Report) bool { return cmp.Equal(old, r) }) {
+	if !slices.ContainsFunc(s.reports, func(old ota.Report) bool { return gocmp.Equal(old, r) }) {
 		s.reports = append(s.reports, r)
 	}
 	return nil

@@ -41,6 +41,15 @@ func (w Window) MarshalText() ([]byte, error) { return []byte(w.text), nil }
 
 const maxWindows = 100
 
+// String is what an option would say.
+func (ws Windows) String() string {
+	texts := make([]string, len(ws))
+	for i, w := range ws {
+		texts[i] = w.text
+	}
+	return strings.Join(texts, ";")
+}
+
 // put stores a value of the file, one text or a list of them.
 func (ws *Windows) put(value any) error {
 	list, ok := value.([]any)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -26,6 +27,10 @@ type world struct {
 	auth      Authenticator
 	installer Installer
 	fault     func(string)
+	wall      func() time.Time      // the device's clock; nil: the right time
+	built     time.Time             // when the client was built
+	free      func() (int64, error) // of the disk; nil: what it really is
+	log       *slog.Logger
 
 	state  *State
 	agent  *Agent
@@ -58,9 +63,14 @@ func (w *world) start() {
 	if err != nil {
 		w.Fatal(err)
 	}
-	a, err := New(Options{Config: w.cfg, Uplink: w.server, Auth: w.auth, Installer: w.installer, State: state})
+	clock := NewClock(w.built, state, w.log)
+	clock.wall = w.wall
+	a, err := New(Options{Config: w.cfg, Uplink: w.server, Auth: w.auth, Installer: w.installer, State: state, Clock: clock, Log: w.log})
 	if err != nil {
 		w.Fatal(err)
+	}
+	if w.free != nil {
+		a.free = w.free
 	}
 	ctx, cancel := context.WithCancel(w.Context())
 	w.state, w.agent, w.cancel, w.ended, w.seen = state, a, cancel, make(chan struct{}), nil
