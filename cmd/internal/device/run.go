@@ -19,19 +19,20 @@ func run(ctx context.Context, cfg agent.Config, hooks Hooks, log *slog.Logger) e
 	if err != nil {
 		return err
 	}
-	link, err := httpapi.NewClient(transport(cfg))
-	if err != nil {
-		return err
-	}
 	state, err := agent.OpenState(cfg.StatePath(), cfg.Identity(), agent.StateOptions{Log: log, Fault: hooks.Fault})
 	if err != nil {
 		return err
 	}
 	defer state.Close()
+	clock := agent.NewClock(buildDate(), state, log)
+	link, err := httpapi.NewClient(transport(cfg, clock))
+	if err != nil {
+		return err
+	}
 	if err := cfg.KeepCredentials(); err != nil {
 		return err
 	}
-	opts := agent.Options{Config: cfg, Uplink: link, Installer: installer, State: state, Log: log}
+	opts := agent.Options{Config: cfg, Uplink: link, Installer: installer, State: state, Clock: clock, Log: log}
 	if cfg.Auth != nil {
 		opts.Auth = link
 	}
@@ -43,10 +44,11 @@ func run(ctx context.Context, cfg agent.Config, hooks Hooks, log *slog.Logger) e
 }
 
 // transport is the conversation as the configuration wants it.
-func transport(cfg agent.Config) httpapi.Config {
+func transport(cfg agent.Config, clock *agent.Clock) httpapi.Config {
 	t := httpapi.Config{
 		Server: cfg.Core.Server, Device: ota.DeviceID(cfg.Device.UUID),
 		CAFile: cfg.Device.CertificatesPath, Poll: cfg.Core.Interval(),
+		CertTime: clock.Now, Told: clock.Learn,
 	}
 	if cfg.Auth != nil {
 		t.Auth = cfg.Auth.Server
