@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -19,20 +20,29 @@ func updateCommands(o *options) *cobra.Command {
 }
 
 func updateSend(o *options) *cobra.Command {
-	var device, pkg, id, until string
+	var device, pkg, id, until, description string
+	var confirm bool
 	c := &cobra.Command{
 		Use:   "send --device DEVICE --package NAME=VERSION",
 		Short: "Send a package to a device",
 		Long: `Queue a package for a device, which gets it when it next asks. DEVICE is a
-device's uuid, device id or name. Without --until the update has no end.`,
+device's uuid, device id or name. Without --until the update has no end. With
+--confirm the device fetches and installs it only after its user has agreed.`,
 		Example: `  updraft update send --device lab-1 --package nginx=1.22.1-9
   updraft update send --device lab-1 --package nginx=1.22.1-9 --until 24h
-  updraft update send --device lab-1 --package nginx=1.22.1-9 --until 2026-12-31T18:00:00Z`,
+  updraft update send --device lab-1 --package nginx=1.22.1-9 --until 2026-12-31T18:00:00Z
+  updraft update send --device lab-1 --package maps=2026.4 --confirm --description "New maps, 2 GB"`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			send, err := request(pkg, id, until)
 			if err != nil {
 				return err
+			}
+			if confirm {
+				send.RequestConfirmation = &confirm
+			}
+			if description != "" {
+				send.Description = &description
 			}
 			return o.send(c, device, send)
 		},
@@ -41,6 +51,8 @@ device's uuid, device id or name. Without --until the update has no end.`,
 	c.Flags().StringVar(&pkg, "package", "", "what to install, as `NAME=VERSION`")
 	c.Flags().StringVar(&id, "id", "", "`uuid` of the update (default: the server makes one)")
 	c.Flags().StringVar(&until, "until", "", "give up unless the device has begun by `then`: a time (RFC 3339) or a duration (90m, 24h, 7d)")
+	c.Flags().BoolVar(&confirm, "confirm", false, "let the device's user decide")
+	c.Flags().StringVar(&description, "description", "", "what to tell the user (default: the package's description)")
 	need(c, "device", "package")
 	return c
 }
@@ -155,10 +167,17 @@ func remark(u client.Update, now time.Time) string {
 	switch {
 	case u.Reason != nil:
 		return brief(*u.Reason)
-	case u.Until != nil && u.Status == client.UpdateStatusPending:
-		return "until " + at(*u.Until, now)
+	case u.Status != client.UpdateStatusPending:
+		return ""
 	}
-	return ""
+	var what []string
+	if u.RequestConfirmation != nil && *u.RequestConfirmation {
+		what = append(what, "its user must agree")
+	}
+	if u.Until != nil {
+		what = append(what, "until "+at(*u.Until, now))
+	}
+	return strings.Join(what, ", ")
 }
 
 func updateCancel(o *options) *cobra.Command {
