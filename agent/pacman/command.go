@@ -78,20 +78,20 @@ func (c *command) Install(ctx context.Context, img agent.Image) agent.Outcome {
 }
 
 func (c *command) result(ctx context.Context, img agent.Image) (output, error) {
+	img, err := absolute(img)
+	if err != nil {
+		return output{}, err
+	}
 	before, err := c.await(ctx, img.WorkDir)
 	if err != nil || before.ended {
 		return before.last, err
-	}
-	path, err := filepath.Abs(img.Path)
-	if err != nil {
-		return output{}, err
 	}
 	own := filepath.Join(img.WorkDir, "own")
 	if err := os.MkdirAll(own, 0o700); err != nil {
 		return output{}, err
 	}
 	env := append(environment(),
-		"UPDRAFT_IMAGE="+path,
+		"UPDRAFT_IMAGE="+img.Path,
 		"UPDRAFT_UPDATE_ID="+string(img.Update),
 		"UPDRAFT_PACKAGE="+img.Package.Name,
 		"UPDRAFT_VERSION="+img.Package.Version,
@@ -99,7 +99,7 @@ func (c *command) result(ctx context.Context, img agent.Image) (output, error) {
 		"UPDRAFT_WORK_DIR="+own,
 		"UPDRAFT_ATTEMPT="+strconv.Itoa(before.starts+1),
 	)
-	return c.run(ctx, img, env, c.program, path)
+	return c.run(ctx, img, env, c.program, img.Path)
 }
 
 // statusAlready is the exit status for ALREADY_PROCESSED, whose own number is

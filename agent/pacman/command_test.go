@@ -81,6 +81,13 @@ func TestWhatAProgramGets(t *testing.T) {
 	}
 }
 
+func TestPathsBecomeAbsolute(t *testing.T) {
+	w := newProgram(t, `echo "$1"; ls -d "$UPDRAFT_WORK_DIR"`)
+	t.Chdir(w.dir)
+	w.write("an-image", "", 0o644)
+	w.want(w.install("an-image"), ota.OK, w.dir+"/an-image\n", w.dir+"/an-image.work/own\n")
+}
+
 func TestAProgramLists(t *testing.T) {
 	t.Parallel()
 	w := newProgram(t, `test "$1" = list; echo "one 1"; echo "  two   2 beta "; echo word; echo; printf "last 3"`)

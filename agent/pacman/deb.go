@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -62,11 +61,10 @@ func (d *deb) Install(ctx context.Context, img agent.Image) agent.Outcome {
 }
 
 func (d *deb) ensure(ctx context.Context, img agent.Image) (agent.Outcome, error) {
-	path, err := filepath.Abs(img.Path)
+	img, err := absolute(img)
 	if err != nil {
 		return agent.Outcome{}, err
 	}
-	img.Path = path
 	delays := patience()
 	for {
 		past, err := d.await(ctx, img.WorkDir)

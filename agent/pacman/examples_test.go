@@ -75,9 +75,10 @@ func (s signer) swu(text, target, hardware string, tweak func(dir string)) strin
 // The real swupdate installs a real image, by the example and the command
 // installer.
 func TestSWUpdate(t *testing.T) {
+	t.Parallel()
 	w := programAt(t, example(t, "swupdate/install"))
 	maker, stranger := newSigner(w.ground, "maker"), newSigner(w.ground, "stranger")
-	w.write(filepath.Join(w.top, "etc/updraft-swupdate.conf"), "OPTIONS='-k "+maker.cert+" -H board:1.0'\n", 0o644)
+	w.write(filepath.Join(w.top, "etc/updraft-swupdate.conf"), "OPTIONS='-k "+maker.cert+" -H board:1.0'\nexport TMPDIR="+t.TempDir()+" # its sockets, apart from others'\n", 0o644)
 	target := filepath.Join(w.top, "firmware")
 	install := func(image string) agent.Outcome {
 		return w.Install(t.Context(), agent.Image{Update: "u", Path: image, WorkDir: t.TempDir()})

@@ -66,6 +66,10 @@ func (r *rpm) Install(ctx context.Context, img agent.Image) agent.Outcome {
 }
 
 func (r *rpm) ensure(ctx context.Context, img agent.Image) (agent.Outcome, error) {
+	img, err := absolute(img)
+	if err != nil {
+		return agent.Outcome{}, err
+	}
 	before, err := r.await(ctx, img.WorkDir)
 	if err != nil {
 		return agent.Outcome{}, err
@@ -166,13 +170,9 @@ func trouble(text string) ota.ResultCode {
 // "*" and its like in the name, which is the update's id. The directory's name
 // has none, being the client's own.
 func namedPlainly(img agent.Image) (string, error) {
-	path, err := filepath.Abs(img.Path)
-	if err != nil {
-		return "", err
-	}
 	link := filepath.Join(img.WorkDir, "image.rpm")
 	if err := os.Remove(link); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return "", err
 	}
-	return link, os.Symlink(path, link)
+	return link, os.Symlink(img.Path, link)
 }

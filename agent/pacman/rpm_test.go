@@ -112,6 +112,15 @@ func TestRPMDamagedImages(t *testing.T) {
 	}
 }
 
+func TestRPMDemandsASignature(t *testing.T) {
+	w := newRPMWorld(t)
+	image := w.build("tool", "1-1", "", "", nil)
+	t.Setenv("HOME", t.TempDir())
+	w.write(filepath.Join(os.Getenv("HOME"), ".rpmmacros"), "%_pkgverify_level all\n", 0o644)
+	w.want(w.install(image), ota.ValidationFailed, "no signature", "nothing was unpacked")
+	w.wantPackages()
+}
+
 func TestRPMForeignArchitecture(t *testing.T) {
 	t.Parallel()
 	w := newRPMWorld(t)

@@ -24,6 +24,18 @@ type runner struct {
 
 func newRunner(o Options) runner { return runner{log: o.Log, pause: sleep, host: thisHost()} }
 
+// absolute gives an image paths that mean the same to programs in another
+// directory.
+func absolute(img agent.Image) (agent.Image, error) {
+	path, err := filepath.Abs(img.Path)
+	if err != nil {
+		return img, err
+	}
+	work, err := filepath.Abs(img.WorkDir)
+	img.Path, img.WorkDir = path, work
+	return img, err
+}
+
 // run has a keeper run a program and says how that ended. If ctx ends first
 // both go on, and the answer is ctx's error. It fails with errBusy if an
 // earlier run for the image still goes on.
