@@ -22,7 +22,7 @@ import (
 func talk(t *testing.T, c *client, input string) string {
 	t.Helper()
 	var out strings.Builder
-	if err := NewConsole(deaf{c}, strings.NewReader(input), &out, nil).Serve(t.Context()); err != nil {
+	if err := NewConsole(deaf{c}, strings.NewReader(input), &out, discard).Serve(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	return out.String()

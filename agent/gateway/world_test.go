@@ -171,7 +171,7 @@ func newDevice(t testing.TB) *device {
 	d := &device{TB: t, config: agent.NewConfig(), link: &uplink{image: "image"}, dir: t.TempDir(), ended: make(chan struct{})}
 	d.config.Core.Polling = false
 	d.config.Device.PackagesDir = filepath.Join(d.dir, "packages")
-	d.config.Device.SystemInfo = ""
+	d.config.Device.SystemInfo = "off"
 	return d
 }
 
@@ -213,7 +213,8 @@ func (d *device) start() *device {
 	if _, _, err := first.Next(ctx); err != nil {
 		d.Fatal(err)
 	}
-	// What follows the first event was queued with it.
+	// What follows the first event is queued before its command ends.
+	d.do(agent.ListInstalledPackages{})
 	d.do(agent.ListInstalledPackages{})
 	return d
 }
