@@ -33,6 +33,8 @@ type server struct {
 	errs   map[string][]error // see failNext
 	always map[string]error   // see failAlways
 	hook   func(method string)
+	down   bool        // it does not answer
+	holds  func() bool // whether the device's token does; nil: none is needed
 
 	fetched   map[ota.UpdateID][]int // how often each byte was sent
 	calls     []string
@@ -113,6 +115,12 @@ func (s *server) find(id ota.UpdateID) *update {
 // called notes a call and returns the error prepared for it.
 func (s *server) called(method, detail string) error {
 	s.calls = append(s.calls, strings.TrimSpace(method+" "+detail))
+	if s.down {
+		return errAway
+	}
+	if s.holds != nil && method != "read" && !s.holds() {
+		return errToken
+	}
 	if list := s.errs[method]; len(list) > 0 {
 		s.errs[method] = list[1:]
 		return list[0]

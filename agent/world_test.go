@@ -210,6 +210,8 @@ type gate struct {
 	err        error // instead of an answer
 	asked      []string
 	held       bool
+	life       time.Duration // of a token
+	until      time.Time     // the token holds
 }
 
 func (g *gate) Authenticate(_ context.Context, id, secret string) error {
@@ -220,7 +222,7 @@ func (g *gate) Authenticate(_ context.Context, id, secret string) error {
 	case id != g.id || secret != g.secret:
 		return ota.Fail(ota.KindUnauthenticated, "invalid_client", "unknown client")
 	}
-	g.held = true
+	g.held, g.until = true, time.Now().Add(g.life)
 	return nil
 }
 
