@@ -32,8 +32,9 @@ var rooms = map[string][]string{
 	"agent":            {"ota", "sign"},
 	"agent/gateway":    {"ota", "agent"},
 	"agent/pacman":     {"ota", "agent"},
+	"swm":              {"ota"},
 	"packaging":        {"agent"}, // what is shipped, held to the code by tests
-	"cmd":              {"ota", "sign", "blob", "store", "httpapi", "httpapi/operator", "fleet", "agent", "agent/gateway", "agent/pacman"},
+	"cmd":              {"ota", "sign", "blob", "store", "httpapi", "httpapi/operator", "fleet", "agent", "agent/gateway", "agent/pacman", "swm"},
 }
 
 // outside are packages through which a room would reach past its words.
