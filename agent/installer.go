@@ -15,8 +15,8 @@ type Installer interface {
 	// Install installs an image and says how it went, by asking the package
 	// database afterwards. It may be called again for the same image after a
 	// crash in the middle: it then waits for what the earlier run left
-	// running, finishes what it left half done, and installs only if the
-	// version is not there yet. If ctx ends first, the answer's code is
+	// running, finishes what it left half done, and installs only what is not
+	// there yet; what an integrator's program says holds as it is. If ctx ends first, the answer's code is
 	// meaningless and the work may go on in the background.
 	Install(ctx context.Context, img Image) Outcome
 }
