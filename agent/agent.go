@@ -130,10 +130,11 @@ func (a *Agent) Run(ctx context.Context) error {
 	a.queue.own(append([]Command{Authenticate{}}, resume(a.resumable())...)...)
 	inbox.Go(func() { a.listen(a.life) })
 	for {
-		j, ok := a.queue.next(a.life, a.beat)
+		j, ok := a.queue.next(a.life)
 		if !ok {
 			return nil
 		}
+		a.beat()
 		a.interpret(a.life, j)
 	}
 }
@@ -174,8 +175,11 @@ func (a *Agent) Subscribe(buffer int) *Subscription { return a.bus.subscribe(buf
 // Alive returns the last moment the client is known to have got on: a command
 // ended, bytes arrived, a wait went by. What others do for it, such as a call
 // to the server or an installation, counts as getting on for as long as that
-// may take. An idle client shows a sign of life every 5 s.
+// may take. An idle client is alive now.
 func (a *Agent) Alive() time.Time {
+	if a.queue.idle() {
+		return time.Now()
+	}
 	return a.born.Add(min(time.Duration(a.beatAt.Load()), time.Since(a.born)))
 }
 

@@ -66,7 +66,8 @@ func (a *Agent) fetchAll(ctx context.Context, e *Entry, p *part) error {
 		}
 		d := wait.next()
 		a.log.Info("download interrupted", "update", e.Update, "bytes", p.size, "again_in", d, "err", err)
-		if !pause(ctx, d, a.beat) {
+		a.allow(d)
+		if !pause(ctx, d) {
 			return ctx.Err()
 		}
 	}

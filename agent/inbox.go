@@ -25,7 +25,7 @@ func (a *Agent) listen(ctx context.Context) {
 		if err != nil {
 			d := wait.next()
 			a.log.Warn("the server's notices do not arrive", "err", err, "again_in", d)
-			if !pause(ctx, d, func() {}) {
+			if !pause(ctx, d) {
 				return
 			}
 			continue

@@ -131,20 +131,14 @@ func (p *pace) stop() {
 	}
 }
 
-// pause waits, and beats all the while. It reports false when ctx ends.
-func pause(ctx context.Context, d time.Duration, beat func()) bool {
+// pause waits. It reports false when ctx ends.
+func pause(ctx context.Context, d time.Duration) bool {
 	end := time.NewTimer(d)
 	defer end.Stop()
-	tick := time.NewTicker(heartbeat)
-	defer tick.Stop()
-	for {
-		select {
-		case <-end.C:
-			return true
-		case <-tick.C:
-			beat()
-		case <-ctx.Done():
-			return false
-		}
+	select {
+	case <-end.C:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }

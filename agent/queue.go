@@ -5,7 +5,6 @@ import (
 	"reflect"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/updraft-ota/updraft/ota"
 )
@@ -99,28 +98,26 @@ func (q *queue) nudge() {
 	}
 }
 
-// heartbeat is how often an idle interpreter shows that it lives.
-const heartbeat = 5 * time.Second
-
-// next waits for a command; taking it ends the one before. It calls beat now
-// and then, and reports false when ctx ends.
-func (q *queue) next(ctx context.Context, beat func()) (job, bool) {
-	tick := time.NewTicker(heartbeat)
-	defer tick.Stop()
-	for {
-		beat()
-		if ctx.Err() != nil {
-			return job{}, false
-		}
+// next waits for a command; taking it ends the one before. It reports false
+// when ctx ends.
+func (q *queue) next(ctx context.Context) (job, bool) {
+	for ctx.Err() == nil {
 		if j, ok := q.take(); ok {
 			return j, true
 		}
 		select {
 		case <-q.wake:
-		case <-tick.C:
 		case <-ctx.Done():
 		}
 	}
+	return job{}, false
+}
+
+// idle reports whether there is nothing to do.
+func (q *queue) idle() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return !q.busy && len(q.jobs) == 0
 }
 
 func (q *queue) take() (job, bool) {

@@ -116,6 +116,31 @@ func (f *fleetDir) publish(ctx context.Context, size int64) (url, file string, e
 	return url, file, err
 }
 
+// send has an operator send an artifact of random bytes to the first device,
+// while the server runs, and returns the update's id.
+func (f *fleetDir) send(ctx context.Context, program string, size int64) (string, error) {
+	const update = "00000000-0000-4000-9000-000000000001"
+	path := filepath.Join(f.dir, "artifact")
+	file, err := os.Create(path)
+	if err != nil {
+		return "", err
+	}
+	defer os.Remove(path)
+	defer file.Close()
+	if _, err := io.CopyN(file, rand.NewChaCha8([32]byte{}), size); err != nil {
+		return "", err
+	}
+	for _, args := range [][]string{
+		{"package", "add", path, "--name", "bench", "--version", "2"},
+		{"update", "send", "--device", string(f.devices[0]), "--package", "bench=2", "--id", update},
+	} {
+		if out, err := exec.CommandContext(ctx, program, append(args, "--server", "http://"+f.addr)...).CombinedOutput(); err != nil {
+			return "", fmt.Errorf("updraft %v: %w: %s", args, err, out)
+		}
+	}
+	return update, nil
+}
+
 // polls are the requests all devices ask over and over.
 func (f *fleetDir) polls() [][]byte {
 	var out [][]byte

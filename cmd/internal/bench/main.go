@@ -1,7 +1,7 @@
-// Bench measures the server from outside, on this machine and in one run, and
+// Bench measures the programs from outside, on this machine and in one run, and
 // prints ratios: what a device's poll costs beside the cheapest request there
 // is, what authentication adds, and how fast an artifact leaves beside nginx
-// serving the same file. Single numbers depend on the machine; ratios less.
+// serving the same file; and the device client's footprint. Single numbers depend on the machine; ratios less.
 package main
 
 import (
@@ -23,6 +23,9 @@ type options struct {
 	rounds  int
 	round   time.Duration
 	size    int64
+	// Of the device client.
+	idle     time.Duration
+	download int64
 }
 
 func main() {
@@ -33,6 +36,8 @@ func main() {
 	flag.IntVar(&o.rounds, "rounds", 5, "rounds; medians are printed")
 	flag.DurationVar(&o.round, "round", 3*time.Second, "length of one measurement")
 	flag.Int64Var(&o.size, "size", 512<<20, "bytes of the artifact")
+	flag.DurationVar(&o.idle, "idle", time.Minute, "how long the idle device client is watched")
+	flag.Int64Var(&o.download, "download", 2<<30, "bytes the device client downloads")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -54,6 +59,9 @@ func run(ctx context.Context, o options) error {
 	}
 	if err := downloads(ctx, o, dir); err != nil {
 		return fmt.Errorf("downloads: %w", err)
+	}
+	if err := footprint(ctx, o, dir); err != nil {
+		return fmt.Errorf("footprint: %w", err)
 	}
 	return nil
 }
