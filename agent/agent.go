@@ -73,6 +73,7 @@ type Agent struct {
 	greeted  bool                  // lists went out since the start
 	asked    map[ota.UpdateID]bool // for consent, since the start
 	opens    time.Time             // when the window that is waited for does
+	allowed  time.Time             // until then, policy.metered_hook said
 
 	downloads downloads
 }

@@ -128,7 +128,7 @@ func (a *Agent) fetchSome(ctx context.Context, e *Entry, p *part) error {
 		return err // the size may be news
 	}
 	p.most = a.quotaFor(e.Update)
-	body := a.metered(ctx, c.Body)
+	var body io.Reader = metered{c.Body, func() error { return a.mayDownload(ctx) }}
 	if e.Size >= 0 {
 		body = io.LimitReader(body, e.Size-p.size)
 	}

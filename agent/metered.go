@@ -14,15 +14,15 @@ import (
 var errMetered = errors.New("policy.metered_hook does not allow it now")
 
 const (
-	hookLimit  = 30 * time.Second // for the hook's answer; none is a no
-	checkEvery = time.Minute      // while bytes arrive
+	hookLimit = 30 * time.Second // for the hook's answer; none is a no
+	hookHolds = time.Minute      // so long a yes is not asked for again
 )
 
 // mayDownload asks policy.metered_hook, unless someone asked for the download.
 // It fails with errMetered, or ctx's error.
 func (a *Agent) mayDownload(ctx context.Context) error {
 	hook := a.cfg.Policy.MeteredHook
-	if hook == "" || !a.now.own {
+	if hook == "" || !a.now.own || time.Now().Before(a.allowed) {
 		return nil
 	}
 	a.allow(callLimit)
@@ -33,6 +33,7 @@ func (a *Agent) mayDownload(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%w: %v", errMetered, err)
 	}
+	a.allowed = time.Now().Add(hookHolds)
 	return nil
 }
 
@@ -45,27 +46,15 @@ func (a *Agent) unmetered(ctx context.Context, id ota.UpdateID) bool {
 	return err == nil
 }
 
-// metered is a download's body that asks again now and then.
-func (a *Agent) metered(ctx context.Context, r io.Reader) io.Reader {
-	asked := time.Now()
-	return guarded{r, func() error {
-		if time.Since(asked) < checkEvery {
-			return nil
-		}
-		asked = time.Now()
-		return a.mayDownload(ctx)
-	}}
-}
-
-// guarded ends when allowed says so.
-type guarded struct {
+// metered is a download's body for as long as the hook allows it.
+type metered struct {
 	io.Reader
-	allowed func() error
+	may func() error
 }
 
-func (g guarded) Read(p []byte) (int, error) {
-	if err := g.allowed(); err != nil {
+func (m metered) Read(p []byte) (int, error) {
+	if err := m.may(); err != nil {
 		return 0, err
 	}
-	return g.Reader.Read(p)
+	return m.Reader.Read(p)
 }
