@@ -74,25 +74,42 @@ func watch(dir string, argv []string) (output, error) {
 	}
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Stdout, cmd.Stderr = stdout.file, stderr.file
-	ended := make(chan error, 1)
-	if err := cmd.Start(); err != nil {
-		ended <- err
-	} else {
-		go func() { ended <- cmd.Wait() }()
-	}
+	ended := start(cmd)
 	look := time.NewTicker(time.Second)
 	defer look.Stop()
-	for {
+	for running := true; running; {
 		select {
 		case <-look.C:
 			stdout.bound()
 			stderr.bound()
-			continue
 		case err = <-ended:
+			running = false
 		}
-		break
 	}
-	end := output{Program: filepath.Base(argv[0]), Status: -1}
+	end := ending(cmd, err)
+	if end.Killed {
+		awaitOrphans(look.C)
+	}
+	end.Stdout, end.Stderr = stdout.tail(), stderr.tail()
+	return end, nil
+}
+
+// start starts a program and returns where its end, or why it did not start,
+// will be told.
+func start(cmd *exec.Cmd) <-chan error {
+	ended := make(chan error, 1)
+	if err := cmd.Start(); err != nil {
+		ended <- err
+		return ended
+	}
+	go func() { ended <- cmd.Wait() }()
+	return ended
+}
+
+// ending is how a program ended, or that it did not start, without what it
+// wrote.
+func ending(cmd *exec.Cmd, err error) output {
+	end := output{Program: filepath.Base(cmd.Path), Status: -1}
 	if cmd.ProcessState != nil {
 		end.Status = cmd.ProcessState.ExitCode()
 		end.Killed = end.Status < 0
@@ -100,11 +117,7 @@ func watch(dir string, argv []string) (output, error) {
 	if err != nil {
 		end.How = err.Error()
 	}
-	if end.Killed {
-		awaitOrphans(look.C)
-	}
-	end.Stdout, end.Stderr = stdout.tail(), stderr.tail()
-	return end, nil
+	return end
 }
 
 // awaitOrphans waits until nobody else is in this process's session. When

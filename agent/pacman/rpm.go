@@ -89,19 +89,26 @@ func (r *rpm) ensure(ctx context.Context, img agent.Image) (agent.Outcome, error
 	if err != nil {
 		return agent.Outcome{}, err
 	}
-	upgrade := append(r.flags(), "-U")
-	switch {
-	case have.newer != "":
+	if have.newer != "" {
 		return agent.Outcome{}, refuse(ota.OldVersion, "%s %s is installed, which is newer than %s", pkg.Name, have.newer, pkg.evr())
-	case have.same && !before.cut():
-		return before.installed(), nil
-	case have.same:
-		upgrade = append(upgrade, "--replacepkgs")
 	}
-	if err := r.try(ctx, append(slices.Clone(upgrade), "--test", image)); err != nil {
+	if have.same && !before.cut() {
+		return before.installed(), nil
+	}
+	return r.upgrade(ctx, img, image, pkg, have.same)
+}
+
+// upgrade has rpm install an image, over a half-done installation of the same
+// version if there is one.
+func (r *rpm) upgrade(ctx context.Context, img agent.Image, image string, pkg header, again bool) (agent.Outcome, error) {
+	args := append(r.flags(), "-U")
+	if again {
+		args = append(args, "--replacepkgs")
+	}
+	if err := r.try(ctx, slices.Concat(args, []string{"--test", image})); err != nil {
 		return agent.Outcome{}, err
 	}
-	said, err := r.run(ctx, img, environment(), slices.Concat([]string{"rpm"}, upgrade, []string{image})...)
+	said, err := r.run(ctx, img, environment(), slices.Concat([]string{"rpm"}, args, []string{image})...)
 	if err != nil {
 		return agent.Outcome{}, err
 	}

@@ -51,7 +51,10 @@ const (
 func again(out io.Writer, attr *syscall.SysProcAttr, variable string, args ...string) error {
 	cmd := exec.Command("/proc/self/exe", args...)
 	cmd.Env = append(os.Environ(), variable+"=1")
-	cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = "/", out, out, attr
+	cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = out, out, attr
+	if attr != nil && attr.Credential != nil {
+		cmd.Dir = "/" // the other user may not come here
+	}
 	return cmd.Run()
 }
 
