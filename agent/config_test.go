@@ -476,6 +476,7 @@ func TestCredentialsFilesThatAreNone(t *testing.T) {
 func FuzzParseConfig(f *testing.F) {
 	f.Add([]byte(genivi))
 	f.Add([]byte("[device]\npolling_interval = 3"))
+	f.Add([]byte("[ab]\n[policy]\ninstall_windows = ['Sun 00:00-24:00', '22:00-05:00;12:00-13:00']"))
 	f.Add([]byte("core = { polling_sec = 1, server = 'http://x' }\na.b.c = [1, {x=1}]"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c, warnings, err := ParseConfig("f", data)

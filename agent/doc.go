@@ -13,5 +13,9 @@
 // the journal (journal.go), so that a client that was killed at any moment
 // goes on where it was: resume in react.go says how.
 //
+// What the client does unasked has limits: windows for installations
+// (windows.go), a hook that knows metered networks (metered.go), room on the
+// disk (room.go), and a user's consent. Clocks may be wrong: clock.go.
+//
 // The server is an ota.Uplink; this package knows nothing of HTTP.
 package agent
