@@ -50,9 +50,9 @@ func react(e Event, f facts) []Command {
 		}
 		return append([]Command{SendUpdateReport{ota.Outcome(e.Update, e.Code, e.Reason)}}, f.install()...)
 	case InstallComplete:
-		return append([]Command{SendUpdateReport{e.Report}}, f.install()...)
+		return append([]Command{SendUpdateReport(e)}, f.install()...)
 	case InstallFailed:
-		return append([]Command{SendUpdateReport{e.Report}}, f.install()...)
+		return append([]Command{SendUpdateReport(e)}, f.install()...)
 	case UpdateReportSent:
 		return f.list()
 	case Error:
