@@ -26,7 +26,8 @@ type car struct {
 	config string
 	extra  []string // further options of the agent
 	*process
-	real bool // run the real program
+	real    bool   // run the real program
+	program string // run this one
 }
 
 // newCar registers a device. Its agent is not started.
@@ -56,7 +57,10 @@ func (c *car) agent() *exec.Cmd {
 		"--gateway-http", "true", "--network-http-server", "127.0.0.1:0",
 	}, c.extra...)
 	if c.real {
-		cmd := exec.Command(program(c.T, "updraft-agent"), args...)
+		c.program = program(c.T, "updraft-agent")
+	}
+	if c.program != "" {
+		cmd := exec.Command(c.program, args...)
 		cmd.Env = os.Environ()
 		return cmd
 	}
