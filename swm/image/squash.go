@@ -3,6 +3,7 @@ package image
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -31,7 +32,7 @@ func unsquash(ctx context.Context, f *os.File, head []byte, dir string, l Limits
 		return tooMany()
 	}
 	if err := inspect(ctx, f, l); err != nil {
-		return err
+		return cmp.Or(ctx.Err(), err)
 	}
 	cmd := unsquashfs(ctx, f, "-quiet", "-no-progress", "-no-xattrs", "-force", "-processors", "1", "-data-queue", "8", "-frag-queue", "8", "-dest", dir)
 	said := &tail{max: 1000}
