@@ -20,6 +20,7 @@ import (
 type daemon struct {
 	t       *testing.T
 	address string
+	config  string // a file; "": that of the session bus
 	cmd     *exec.Cmd
 }
 
@@ -44,7 +45,11 @@ func shortDir(t *testing.T) string {
 // start starts the bus and waits until it listens.
 func (d *daemon) start() {
 	d.t.Helper()
-	d.cmd = exec.Command("dbus-daemon", "--session", "--nofork", "--nopidfile", "--print-address=1", "--address="+d.address)
+	config := "--session"
+	if d.config != "" {
+		config = "--config-file=" + d.config
+	}
+	d.cmd = exec.Command("dbus-daemon", config, "--nofork", "--nopidfile", "--print-address=1", "--address="+d.address)
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	out, err := d.cmd.StdoutPipe()
 	if err == nil {
@@ -157,8 +162,9 @@ func (d *daemon) listen(probe func()) *ear {
 }
 
 func (e *ear) read(r io.Reader) {
-	defer close(e.next)
-	for lines := bufio.NewScanner(r); lines.Scan(); {
+	lines := bufio.NewScanner(r)
+	lines.Buffer(nil, maxMessage)
+	for lines.Scan() {
 		e.next <- lines.Text()
 	}
 }
@@ -166,7 +172,14 @@ func (e *ear) read(r io.Reader) {
 // hears waits for a line with all the texts, and returns it.
 func (e *ear) hears(texts ...string) string {
 	e.t.Helper()
-	for line := range e.next {
+	timeout := time.After(time.Minute)
+	for {
+		var line string
+		select {
+		case line = <-e.next:
+		case <-timeout:
+			e.t.Fatalf("not heard: %q; but:\n%s", texts, strings.Join(e.all, "\n"))
+		}
 		e.all = append(e.all, line)
 		ok := true
 		for _, text := range texts {
@@ -176,8 +189,6 @@ func (e *ear) hears(texts ...string) string {
 			return line
 		}
 	}
-	e.t.Fatalf("not heard: %q; but:\n%s", texts, strings.Join(e.all, "\n"))
-	return ""
 }
 
 // signals begins to hear what we tell.

@@ -9,9 +9,13 @@ import (
 	"syscall"
 	"testing"
 
+	"go.uber.org/goleak"
+
 	"github.com/updraft-ota/updraft/agent"
 	"github.com/updraft-ota/updraft/ota"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestABusThatComesLateAndStartsAnew(t *testing.T) {
 	w := newWorld(t)
@@ -96,6 +100,29 @@ func TestANameThatIsTaken(t *testing.T) {
 	w.opened()
 	other.Close()
 	w.log.says(t, "our name on the bus is ours")
+	if err := w.call("sendInstalledPackages", []pair{{"a", "1"}}); err != nil {
+		t.Error(err)
+	}
+}
+
+// A policy that comes late, as when packages are installed in any order.
+func TestABusThatRefusesOurName(t *testing.T) {
+	w := newWorld(t)
+	w.bus.config = filepath.Join(t.TempDir(), "bus.conf")
+	policy := func(own string) {
+		config := "<busconfig><listen>unix:tmpdir=/tmp</listen><policy context='default'>" +
+			"<allow send_destination='*' eavesdrop='true'/><allow eavesdrop='true'/><" + own + " own='*'/></policy></busconfig>"
+		if err := os.WriteFile(w.bus.config, []byte(config), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	policy("deny")
+	w.bus.start()
+	w.startClient()
+	w.log.says(t, "a policy must allow it")
+	policy("allow")
+	w.bus.signal(syscall.SIGHUP)
+	w.opened()
 	if err := w.call("sendInstalledPackages", []pair{{"a", "1"}}); err != nil {
 		t.Error(err)
 	}
