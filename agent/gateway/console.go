@@ -26,6 +26,8 @@ type Console struct {
 	client Teller
 	in     io.Reader
 	out    io.Writer
+	screen *terminal           // nil unless a person is there
+	events *agent.Subscription // for the person
 	log    *slog.Logger
 }
 
@@ -44,27 +46,38 @@ func NewConsole(c Teller, in io.Reader, out io.Writer, log *slog.Logger) *Consol
 	if log == nil {
 		log = slog.Default()
 	}
-	return &Console{client: c, in: in, out: out, log: log}
+	console := &Console{client: c, in: in, out: out, log: log}
+	if console.typed() {
+		console.screen = newTerminal(func() []ota.UpdateID { return updates(c.Since(0)) })
+		console.out, console.events = console.screen, c.Subscribe(eventBuffer)
+	}
+	return console
+}
+
+// Screen is where others may write that use the same terminal, so that they do
+// not disturb the line being typed. It is nil if nobody is there.
+func (c *Console) Screen() io.Writer {
+	if c.screen == nil {
+		return nil
+	}
+	return c.screen
 }
 
 // Serve answers commands until the input or ctx ends, or after Shutdown; that
 // is nil. It fails if the input cannot be read or the output not be written.
 // A read that ctx interrupts is left waiting: the process is about to end.
 func (c *Console) Serve(ctx context.Context) error {
-	if !c.typed() {
+	if c.screen == nil {
 		return c.serve(ctx, pipe{bufio.NewReader(c.in)}, func(e agent.Event, _ bool) error { return c.write(e) })
 	}
-	t, err := newTerminal(func() []ota.UpdateID { return updates(c.client.Since(0)) })
-	if err != nil {
+	if err := c.screen.open(); err != nil {
 		return err
 	}
-	c.out = t
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	events := c.client.Subscribe(eventBuffer)
-	defer events.Close()
-	go c.show(ctx, events)
-	return c.serve(ctx, t, func(e agent.Event, told bool) error {
+	defer c.events.Close()
+	go c.show(ctx)
+	return c.serve(ctx, c.screen, func(e agent.Event, told bool) error {
 		if told {
 			return nil // show does
 		}
@@ -78,9 +91,9 @@ func (c *Console) typed() bool {
 }
 
 // show writes every event.
-func (c *Console) show(ctx context.Context, events *agent.Subscription) {
+func (c *Console) show(ctx context.Context) {
 	for {
-		e, missed, err := events.Next(ctx)
+		e, missed, err := c.events.Next(ctx)
 		if err != nil {
 			return
 		}

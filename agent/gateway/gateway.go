@@ -2,9 +2,16 @@
 // device talk to the client: a file per door, one text grammar (client.md 3)
 // and one JSON form (client.md 4) for all of them.
 //
-// A door translates and decides nothing. Each is made by its New function,
-// which takes what it needs to listen, and runs in Serve until its context or
-// its input ends; the client runs on without it.
+//	console.go    a person at a terminal, or a script at a pipe
+//	http.go       a POST with one command, answered by its final event
+//	websocket.go  every event as it happens, any command in; GET /events
+//	socket.go     a Unix socket: one command for each connection
+//	announce.go   an installer's Unix socket: downloads, as they end
+//
+// D-Bus has a package of its own. A door translates and decides nothing. Each
+// is made by its New function, which takes what it needs to listen, and runs
+// in Serve until its context or its input ends; the client runs on without it.
+// Doors on TCP share who may come in: network.go.
 package gateway
 
 import (

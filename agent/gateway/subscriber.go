@@ -17,11 +17,11 @@ type subscriber struct {
 	conn   *websocket.Conn
 	client Teller
 	events *agent.Subscription
+	accept time.Duration
 }
 
 const (
-	// writeTime is how long a peer may take to accept one frame before it is
-	// taken for dead.
+	// writeTime is how long a peer may take to accept what is sent to it.
 	writeTime = 10 * time.Second
 	// maxWaiting is how many commands of one subscriber may wait for their
 	// turn, here; more of them wait in the client's queue.
@@ -122,7 +122,7 @@ func (s subscriber) send(ctx context.Context, e agent.Event) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, writeTime)
+	ctx, cancel := context.WithTimeout(ctx, s.accept)
 	defer cancel()
 	return s.conn.Write(ctx, websocket.MessageText, b)
 }

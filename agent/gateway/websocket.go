@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/coder/websocket"
 )
@@ -23,7 +24,8 @@ import (
 type Websocket struct {
 	*entrance
 	client Teller
-	buffer int // events a subscriber may be behind
+	buffer int           // events a subscriber may be behind
+	accept time.Duration // how long it may take over one frame before it counts as dead
 }
 
 // eventBuffer is how far a subscriber may be behind.
@@ -37,7 +39,7 @@ func NewWebsocket(c Teller, n Network) (*Websocket, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Websocket{entrance: e, client: c, buffer: eventBuffer}, nil
+	return &Websocket{entrance: e, client: c, buffer: eventBuffer, accept: writeTime}, nil
 }
 
 // Serve answers until ctx ends, which is nil; subscribers then see a closed
@@ -89,7 +91,7 @@ func (s *Websocket) open(w http.ResponseWriter, r *http.Request) {
 	}
 	defer conn.CloseNow()
 	conn.SetReadLimit(maxInput)
-	peer := subscriber{conn: conn, client: s.client, events: events}
+	peer := subscriber{conn: conn, client: s.client, events: events, accept: s.accept}
 	err = peer.serve(r.Context())
 	s.log.Debug("websocket gateway: a subscriber is gone", "err", err)
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/coder/websocket"
 	"github.com/google/go-cmp/cmp"
@@ -151,10 +152,10 @@ func TestASlowSubscriber(t *testing.T) {
 	d.installer = crowd{}
 	d.start()
 	s := openWebsocket(t, d)
-	s.buffer = 4
+	s.buffer, s.accept = 4, time.Hour
 	serve(t, s)
 	slow, quick := watch(t, s.Addr(), smallWindow()), watch(t, s.Addr(), nil)
-	const events = 100
+	const events = 60
 	for range events {
 		quick.say(`"ListInstalledPackages"`)
 		if got := quick.hear(); !strings.HasPrefix(got, `{"variant":"FoundInstalledPackages"`) {
@@ -176,11 +177,34 @@ func TestASlowSubscriber(t *testing.T) {
 	}
 }
 
+// One that never reads is let go, so that its events are not kept for ever.
+func TestADeadSubscriber(t *testing.T) {
+	d := newDevice(t)
+	d.installer = crowd{}
+	d.start()
+	s := openWebsocket(t, d)
+	s.accept = time.Millisecond
+	serve(t, s)
+	dead := watch(t, s.Addr(), smallWindow())
+	for range 60 {
+		d.do(agent.ListInstalledPackages{})
+	}
+	for range cap(s.busy) { // nobody is served any more
+		s.busy <- struct{}{}
+	}
+	for range cap(s.busy) {
+		<-s.busy
+	}
+	for err := error(nil); err == nil; {
+		_, _, err = dead.Read(t.Context())
+	}
+}
+
 // crowd has so many packages that listing them fills a connection's buffers.
 type crowd struct{ fitter }
 
 func (crowd) Installed(context.Context) ([]ota.PackageID, error) {
-	list := make([]ota.PackageID, 2000)
+	list := make([]ota.PackageID, 1000)
 	for i := range list {
 		list[i] = ota.PackageID{Name: fmt.Sprint("package-", i), Version: strings.Repeat("x", 100)}
 	}

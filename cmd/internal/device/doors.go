@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"os"
 
+	"golang.org/x/term"
+
 	"github.com/updraft-ota/updraft/agent"
 	"github.com/updraft-ota/updraft/agent/gateway"
 	"github.com/updraft-ota/updraft/agent/gateway/dbus"
@@ -42,7 +44,7 @@ func doors(cfg agent.Config, client gateway.Teller, hooks Hooks, log *slog.Logge
 		{on.DBus, func() (door, error) {
 			return dbus.New(client, dbus.Options{Config: *cfg.DBus, Getenv: os.Getenv, Log: log}), nil
 		}},
-		{on.Console, func() (door, error) { return gateway.NewConsole(client, hooks.In, hooks.Out, log), nil }},
+		{on.Console, func() (door, error) { return openConsole(client, hooks, log), nil }},
 	} {
 		if !o.on {
 			continue
@@ -55,6 +57,16 @@ func doors(cfg agent.Config, client gateway.Teller, hooks Hooks, log *slog.Logge
 		list = append(list, d)
 	}
 	return list, nil
+}
+
+// openConsole makes the console. A log that goes to the same terminal goes
+// through it.
+func openConsole(client gateway.Teller, hooks Hooks, log *slog.Logger) door {
+	c := gateway.NewConsole(client, hooks.In, hooks.Out, log)
+	if s := c.Screen(); s != nil && hooks.Log == os.Stderr && term.IsTerminal(int(os.Stderr.Fd())) {
+		divert(log, s)
+	}
+	return c
 }
 
 // closeDoors ends doors that have not served anyone.

@@ -17,8 +17,21 @@ type lines struct {
 	version string
 	attrs   string // of this logger, ready to be written
 	group   string
-	mu      *sync.Mutex
-	out     io.Writer
+	out     *outlet
+}
+
+// outlet is where the log goes.
+type outlet struct {
+	mu sync.Mutex
+	to io.Writer
+}
+
+// divert has the log go somewhere else from now on.
+func divert(log *slog.Logger, to io.Writer) {
+	l := log.Handler().(*lines)
+	l.out.mu.Lock()
+	defer l.out.mu.Unlock()
+	l.out.to = to
 }
 
 // newLog makes the program's log. Its level is SOTA_LOG or, for the
@@ -28,7 +41,7 @@ func newLog(out io.Writer, version string, getenv func(string) string) *slog.Log
 	if text == "" {
 		text = getenv("RUST_LOG")
 	}
-	return slog.New(&lines{level: level(text), version: version, mu: new(sync.Mutex), out: out})
+	return slog.New(&lines{level: level(text), version: version, out: &outlet{to: out}})
 }
 
 func level(text string) slog.Level {
@@ -55,9 +68,9 @@ func (l *lines) Handle(_ context.Context, r slog.Record) error {
 		return true
 	})
 	b.WriteByte('\n')
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	_, err := io.WriteString(l.out, b.String())
+	l.out.mu.Lock()
+	defer l.out.mu.Unlock()
+	_, err := io.WriteString(l.out.to, b.String())
 	return err
 }
 
