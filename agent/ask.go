@@ -54,7 +54,7 @@ func (a *Agent) getUpdates(ctx context.Context) {
 		return
 	}
 	for _, o := range offers {
-		if e, _ := a.state.entry(o.Update); e.Confirm && e.Step == Known && o.Status == ota.Pending && !a.asked[o.Update] {
+		if e, _ := a.state.entry(o.Update); e.Confirm && e.Step == Known && !a.asked[o.Update] {
 			a.asked[o.Update] = true
 			a.emit(ctx, UpdateAvailable{available(o)})
 		}
@@ -78,8 +78,12 @@ func (a *Agent) learn(offers []ota.Offer) error {
 	offered := make(map[ota.UpdateID]bool, len(offers))
 	for i, o := range offers {
 		offered[o.Update], o.Pos = true, i // servers may give one place to several
+		was, _ := a.state.entry(o.Update)
 		if err := a.state.offered(o); err != nil {
 			return err
+		}
+		if now, _ := a.state.entry(o.Update); now.Digest != was.Digest {
+			delete(a.asked, o.Update) // consent was asked for other content
 		}
 	}
 	for _, step := range []Step{Known, Downloading} {

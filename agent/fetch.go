@@ -186,10 +186,27 @@ func (a *Agent) askAgain(ctx context.Context, e *Entry, p *part) error {
 			if err := p.rewind(0); err != nil {
 				return localFailure(err)
 			}
+			if e.Confirm {
+				return a.askUser(*e)
+			}
 			return a.record(*e)
 		}
 	}
 	return &failure{ota.ValidationFailed, errChanged}
+}
+
+// errOther: someone agreed to other content than there is now.
+var errOther = errors.New("its user has agreed to other content and is asked again")
+
+// askUser goes back to before a user's consent.
+func (a *Agent) askUser(e Entry) error {
+	e.Step = Known
+	if err := a.record(e); err != nil {
+		return err
+	}
+	delete(a.asked, e.Update)
+	a.queue.own(resumeDownloads{})
+	return errOther
 }
 
 // errTornPart: a part file from an earlier run spoils the whole.

@@ -25,6 +25,7 @@ func (a *Agent) interpret(ctx context.Context, j job) {
 		}
 	}()
 	if a.needsToken(j) {
+		a.promise(j)
 		a.notAuthenticated(ctx)
 		return
 	}
@@ -79,6 +80,18 @@ func (a *Agent) needsToken(j job) bool {
 		return !j.own || e.Step != Ready
 	}
 	return true
+}
+
+// promise writes down that someone wants a download that must wait for a token:
+// a user's consent is not asked for twice.
+func (a *Agent) promise(j job) {
+	c, ok := j.command.(StartDownload)
+	if e, _ := a.state.entry(c.Update); ok && !j.own && e.Step == Known {
+		e.Step = Downloading
+		if err := a.put(e); err != nil {
+			a.log.Error("a download will have to be asked for again", "update", c.Update, "err", err)
+		}
+	}
 }
 
 // emit tells everyone and lets the client react.

@@ -276,6 +276,48 @@ func TestConsentIsAskedForAtStartAlsoIfTheServerIsAway(t *testing.T) {
 	})
 }
 
+func TestConsentGivenWithoutATokenIsKept(t *testing.T) {
+	story(t, func(w *world) {
+		g := w.withAuth("right")
+		w.server.set(func(s *server) { s.poll = 0 })
+		w.server.add("u1", someBytes(1000)).Confirm = true
+		w.start()
+		w.do(GetUpdateRequests{})
+		g.err = errAway
+		w.server.failNext("pending", errToken)
+		w.do(GetUpdateRequests{})
+		if e := w.do(StartDownload{"u1"}); e != (NotAuthenticated{}) {
+			t.Errorf("%v", e)
+		}
+		w.stop()
+		w.start()
+		w.pass(time.Hour)
+		w.order()
+		g.err = nil
+		w.pass(10 * time.Minute)
+		w.expectSome("UpdateAvailable|Download", "DownloadingUpdate u1", "DownloadComplete u1")
+	})
+}
+
+func TestConsentIsToOneContent(t *testing.T) {
+	story(t, func(w *world) {
+		w.server.add("u1", someBytes(1000)).Confirm = true
+		w.server.failAlways("fetch", errAway)
+		w.start()
+		w.pass(10 * time.Second)
+		w.do(StartDownload{"u1"})
+		w.server.remove("u1")
+		w.server.add("u1", someBytes(2000)).Confirm = true
+		w.server.failAlways("fetch", nil)
+		w.pass(10 * time.Minute)
+		w.expectSome("UpdateAvailable|DownloadComplete", "UpdateAvailable u1", "UpdateAvailable u1")
+		w.do(StartDownload{"u1"})
+		if len(w.image("u1")) != 2000 {
+			t.Errorf("%q", w.events())
+		}
+	})
+}
+
 func TestDownloadBegunByHandGoesOnByItself(t *testing.T) {
 	story(t, func(w *world) {
 		w.server.set(func(s *server) { s.poll = 0 })

@@ -48,11 +48,11 @@ func react(e Event, f facts) []Command {
 		if f.steps[e.Update] == "" {
 			return nil // the server knows of no such update
 		}
-		return append([]Command{SendUpdateReport{ota.Outcome(e.Update, e.Code, e.Reason)}}, f.install()...)
+		return f.report(ota.Outcome(e.Update, e.Code, e.Reason))
 	case InstallComplete:
-		return append([]Command{SendUpdateReport(e)}, f.install()...)
+		return f.report(e.Report)
 	case InstallFailed:
-		return append([]Command{SendUpdateReport(e)}, f.install()...)
+		return f.report(e.Report)
 	case UpdateReportSent:
 		return f.list()
 	case Error:
@@ -75,6 +75,11 @@ func (f facts) greeting() []Command {
 		cs = append(cs, resumeDownloads{})
 	}
 	return cs
+}
+
+// report tells how an update ended, and goes on to the next.
+func (f facts) report(r ota.Report) []Command {
+	return append([]Command{SendUpdateReport{r}}, f.install()...)
 }
 
 // install begins the installation whose turn it is. One that failed already
@@ -129,6 +134,9 @@ func (f facts) start(o ota.Offer) Command {
 	case f.manager:
 		if f.listed && slices.Contains(f.installed, o.Package) {
 			return SendUpdateReport{ota.Outcome(o.Update, ota.OK, "")}
+		}
+		if o.Confirm && step != Downloading {
+			return nil // whatever the server remembers, we know of no consent
 		}
 		return StartDownload{o.Update}
 	case step == Downloading: // ours to finish; afterwards it is the installer's

@@ -25,6 +25,7 @@ func TestReact(t *testing.T) {
 	second := ota.Offer{Update: "q", Status: ota.Pending}
 	flying := ota.Offer{Update: "f", Status: ota.InFlight, Package: ota.PackageID{Name: "c", Version: "3"}}
 	there := ota.Offer{Update: "t", Status: ota.InFlight, Package: list[1]}
+	asking := ota.Offer{Update: "a", Status: ota.InFlight, Confirm: true}
 	confirm := ota.Offer{Update: "c", Status: ota.Pending, Confirm: true}
 	at := func(f facts, id ota.UpdateID, s Step) facts {
 		f.steps = map[ota.UpdateID]Step{id: s}
@@ -66,6 +67,8 @@ func TestReact(t *testing.T) {
 		"in flight, pm, auto_download off":  {offers(flying), with(pm, func(f *facts) { f.download = false }), []Command{StartDownload{"f"}}},
 		"in flight, pm, installed":          {offers(there), pm, []Command{SendUpdateReport{ota.Outcome("t", ota.OK, "")}}},
 		"in flight, pm, list failed":        {offers(there), facts{manager: true, download: true}, []Command{StartDownload{"t"}}},
+		"in flight, pm, nobody agreed":      {offers(asking), at(pm, "a", Known), nil},
+		"in flight, pm, agreed":             {offers(asking), at(pm, "a", Downloading), []Command{StartDownload{"a"}}},
 		"in flight, pm, cut short":          {offers(there), next(at(pm, "t", Installing), "t"), []Command{StartInstall{"t"}}},
 		"nothing more, its turn":            {NoUpdateRequests{}, next(pm, "u"), []Command{StartInstall{"u"}}},
 		"in flight, pm, report waits":       {offers(flying, there), at(pm, "f", Concluded), []Command{SendUpdateReport{ota.Outcome("t", ota.OK, "")}}},
