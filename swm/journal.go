@@ -42,6 +42,7 @@ type record struct {
 	Results  []ota.OperationResult // of the operations so far
 	Attempts int                   // of the next one: how often it was begun
 	Running  *process              // what the last attempt started
+	Again    bool                  // the client lost the report it had, and wants it again
 }
 
 // key names a record's file and work directory.
@@ -150,6 +151,33 @@ func (j *journal) put(r record) error {
 	if r.Seq == 0 {
 		r.Seq = j.last + 1
 	}
+	// A reminder may have come since the record was read.
+	if old := j.records[r.key()]; old.Seq == r.Seq && old.Again {
+		if r.Again = r.Step != closed; !r.Again {
+			r.Step = concluded
+		}
+	}
+	return j.write(r)
+}
+
+// remind has an image that was reported reported once more.
+func (j *journal) remind(image string) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	r, ok := j.records[record{Image: image}.key()]
+	switch {
+	case ok && r.Step == reported:
+		r.Again = true
+	case ok && r.Step == closed:
+		r.Step = concluded
+	default:
+		return nil // the report is still to come
+	}
+	return j.write(r)
+}
+
+// write writes a record; j.mu is held.
+func (j *journal) write(r record) error {
 	text, err := json.Marshal(r)
 	if err != nil {
 		return err

@@ -108,16 +108,14 @@ func (m *Manager) DownloadComplete(path string, id ota.UpdateID) error {
 		return err
 	}
 	if old, ok := m.journal.find(path); ok && (old.same(r) || old.Step != closed) {
-		if old.Step != closed {
-			return nil
-		}
-		old.Step = concluded
-		r = old
+		err = m.journal.remind(path)
+	} else {
+		err = m.journal.put(r)
 	}
-	if err := m.journal.put(r); err != nil {
+	if err != nil {
 		return err
 	}
-	m.Log.Info("an image is there", "image", path, "update", id, "step", r.Step)
+	m.Log.Info("an image is there", "image", path, "update", id)
 	m.Fault("announced")
 	select {
 	case m.news <- struct{}{}:
