@@ -6,7 +6,9 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-LDFLAGS := -s -w -X main.version=$(VERSION)
+# The day before which no device's clock can be right (cmd/internal/device).
+BUILT ?= $(shell git log -1 --format=%cI 2>/dev/null)
+LDFLAGS := -s -w -X main.version=$(VERSION) -X github.com/updraft-ota/updraft/cmd/internal/device.built=$(BUILT)
 
 # One package's tests may take this long. UPDRAFT_TEST_FLAGS adds flags, such
 # as "-run TestUpload -v"; UPDRAFT_TEST_PACKAGES narrows the packages.
