@@ -145,20 +145,38 @@ func (d *door) enter(ctx context.Context, conn *godbus.Conn) error {
 	return nil
 }
 
-// export offers our methods. The library checks the types of arguments.
+// typed makes sure that arguments are of these types: the library would make a
+// text of a number.
+func typed(msg godbus.Message, want string) *godbus.Error {
+	if got, _ := msg.Headers[godbus.FieldSignature].Value().(godbus.Signature); got.String() != want {
+		return godbus.NewError("org.freedesktop.DBus.Error.InvalidArgs", []any{fmt.Sprintf("arguments are of types %q, expected %q", got.String(), want)})
+	}
+	return nil
+}
+
+// export offers our methods. The library counts the arguments.
 func (d *door) export(ctx context.Context, conn *godbus.Conn) error {
 	methods := map[string]any{
-		"updateAvailable": func(id, second, third string, confirm bool) *godbus.Error {
+		"updateAvailable": func(msg godbus.Message, id, second, third string, confirm bool) *godbus.Error {
+			if err := typed(msg, "sssb"); err != nil {
+				return err
+			}
 			o := swm.Offer{Update: ota.UpdateID(id), Description: second, Signature: third, Confirm: confirm}
 			if d.CompatOrder {
 				o.Description, o.Signature = third, second
 			}
 			return d.refusal("updateAvailable", d.manager.UpdateAvailable(o))
 		},
-		"downloadComplete": func(image, _ string) *godbus.Error {
+		"downloadComplete": func(msg godbus.Message, image, _ string) *godbus.Error {
+			if err := typed(msg, "ss"); err != nil {
+				return err
+			}
 			return d.refusal("downloadComplete", d.manager.DownloadComplete(image, ""))
 		},
-		"getInstalledPackages": func(packages, firmware bool) ([]dict, []dict, *godbus.Error) {
+		"getInstalledPackages": func(msg godbus.Message, packages, firmware bool) ([]dict, []dict, *godbus.Error) {
+			if err := typed(msg, "bb"); err != nil {
+				return nil, nil, err
+			}
 			within, cancel := context.WithTimeout(ctx, patience)
 			defer cancel()
 			inv, err := d.manager.Installed(within, packages, firmware)
