@@ -212,6 +212,45 @@ func TestAMissingBootEnvironmentIsToldBeforeAnythingIsWritten(t *testing.T) {
 	})
 }
 
+// Once the boot loader keeps the new slot there is no way back: that would
+// undo what the device may have been seen to run.
+func TestAKeptSlotIsNotJudgedAgain(t *testing.T) {
+	everyLoader(t, func(w *world) {
+		w.cfg.HealthTries = 100
+		w.download("new")
+		w.live(0)
+		w.start()
+		for kill := 1; ; kill++ { // each life goes one point further
+			if l := w.live(kill); l.Killed == `after choosing slot "B"` {
+				break
+			} else if l.Killed == "" {
+				w.Fatalf("slot B is not chosen: %v", l)
+			}
+		}
+		w.write("sick", "")
+		out := w.finish()
+		os.Remove(w.at("sick"))
+		w.want(out, ota.OK, B)
+	})
+}
+
+// A slot that was begun to be written holds nothing that is known.
+func TestAHalfWrittenSlotIsForgotten(t *testing.T) {
+	everyLoader(t, func(w *world) {
+		for _, slot := range []Slot{B, A} {
+			w.next("new")
+			w.want(w.finish(), ota.OK, slot)
+		}
+		w.next("new")
+		w.write("image", "something else")
+		w.want(w.finish(), ota.ValidationFailed, A)
+		known, err := w.installer().contents()
+		if _, ok := known[B]; ok || len(known) != 1 {
+			w.Errorf("%v, %v", known, err)
+		}
+	})
+}
+
 // deaf says it was written, and was not.
 type deaf struct{ environment }
 
