@@ -3,8 +3,10 @@ package image
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/updraft-ota/updraft/ota"
@@ -47,6 +49,9 @@ var kinds = map[Kind]kind{
 	PatchPartition:      {failure: ota.PatchPartitionFailed, image: true, plugin: true},
 	InstallConfig:       {failure: ota.InstallFailed, image: true, path: true},
 }
+
+// Kinds lists them all, by name.
+func Kinds() []Kind { return slices.Sorted(maps.Keys(kinds)) }
 
 // Failure is the result code of an operation of this kind that failed.
 func (k Kind) Failure() ota.ResultCode { return kinds[k].failure }
