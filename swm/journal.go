@@ -126,6 +126,14 @@ func (j *journal) find(image string) (record, bool) {
 	return r, ok
 }
 
+// knows reports whether there is a record with that key.
+func (j *journal) knows(key string) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	_, ok := j.records[key]
+	return ok
+}
+
 // next returns the oldest record with something left to do.
 func (j *journal) next() (record, bool) {
 	j.mu.Lock()

@@ -2,6 +2,7 @@ package swm
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -88,7 +89,25 @@ func New(o Options) (*Manager, error) {
 	if m.journal, err = openJournal(o.StateDir, o.Log); err != nil {
 		return nil, err
 	}
+	if err := m.tidy(); err != nil {
+		m.Close()
+		return nil, err
+	}
 	return m, nil
+}
+
+// tidy removes unpacked images that the journal does not know.
+func (m *Manager) tidy() error {
+	list, err := os.ReadDir(m.work)
+	if err != nil {
+		return err
+	}
+	for _, e := range list {
+		if !m.journal.knows(e.Name()) {
+			err = errors.Join(err, os.RemoveAll(filepath.Join(m.work, e.Name())))
+		}
+	}
+	return err
 }
 
 // Close lets another Manager have the state.

@@ -140,7 +140,12 @@ func TestJournal(t *testing.T) {
 	}
 	w.write(records[0], "{", 0o600)
 	w.write(filepath.Join(w.opts.StateDir, "journal/other.json"), "{}", 0o600)
+	orphan := filepath.Join(w.opts.StateDir, "work/orphan")
+	w.write(filepath.Join(orphan, "image/f"), "", 0o600)
 	w.start()
+	if _, err := os.Stat(orphan); !os.IsNotExist(err) {
+		t.Errorf("an unpacked image of no record is left: %v", err)
+	}
 	codes(t, w.installs(w.image("u1", content{"f": ""}, harmless)), ota.AlreadyProcessed)
 	if bad, _ := filepath.Glob(filepath.Join(w.opts.StateDir, "journal/*.bad")); len(bad) != 2 {
 		t.Errorf("put aside: %v", bad)

@@ -20,6 +20,7 @@ type managed struct {
 	*car
 	manager *process
 	accept  string
+	input   string // on the manager's terminal
 	bus     string // address; "" where there is none, and sockets are used
 	sockets string // directory
 	plugins string
@@ -77,6 +78,7 @@ func (m *managed) startManager(env ...string) {
 	}
 	cmd := self("agent", args...)
 	cmd.Env = append(append(cmd.Env, env...), "DBUS_SESSION_BUS_ADDRESS="+m.bus)
+	cmd.Stdin = strings.NewReader(m.input)
 	m.manager = launch(m.T, "software loading manager of "+m.name, cmd)
 }
 
@@ -221,6 +223,7 @@ func TestAManagerDiesAtEveryStep(t *testing.T) {
 					m.startManager()
 					m.hasTool(id)
 					m.rests()
+					m.hasTool(id) // nothing came twice
 				})
 			}
 		}
@@ -250,6 +253,7 @@ func TestAManagerDiesDuringAMaintainerScript(t *testing.T) {
 	m.hasTool(id)
 	m.counts("postinst began", 1)
 	m.rests()
+	m.hasTool(id)
 }
 
 // The same of a plug-in, which is run again.
@@ -336,10 +340,14 @@ func TestAManagerAsksItsUser(t *testing.T) {
 	}
 
 	yes := newManaged(s, "yes", true)
+	yes.accept, yes.input = "ask", "perhaps\nyes\n"
 	yes.plugin("create_partition", partition)
 	yes.start()
 	yes.startManager()
 	yes.hasTool(send(yes))
+	if said := yes.manager.said(); strings.Count(said, "Download and install it? [y/n]") != 2 {
+		t.Errorf("the manager asks: %s", said)
+	}
 }
 
 // An operation that fails ends the update, and the others say that they were
