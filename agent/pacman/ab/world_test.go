@@ -177,10 +177,15 @@ func (w *world) choice() choice {
 	return c
 }
 
-// installer is a client in this process, which does not wait.
+// installer is a client in this process, which does not wait, and must not be
+// stopped.
 func (w *world) installer() *Installer {
 	w.Helper()
-	in, err := newInstaller(w.dir, w.cfg, nil)
+	cfg := w.cfg
+	if cfg.Reboot == w.at("reboot") {
+		cfg.Reboot = "/bin/true"
+	}
+	in, err := newInstaller(w.dir, cfg, nil)
 	w.must(err)
 	in.pause = func(ctx context.Context, _ time.Duration) error { return ctx.Err() }
 	return in
@@ -254,7 +259,8 @@ func (w *world) process(kill int) *exec.Cmd {
 		argv = w.wrap(exe)
 	}
 	cmd := exec.Command(argv[0], argv[1:]...)
-	cmd.Env = append(os.Environ(), "AB_TEST_WORLD="+w.dir)
+	// The race detector would hold each process back for a second at its end.
+	cmd.Env = append(os.Environ(), "AB_TEST_WORLD="+w.dir, "GORACE=atexit_sleep_ms=0 "+os.Getenv("GORACE"))
 	cmd.Stdin, cmd.Stderr = bytes.NewReader(in), os.Stderr
 	return cmd
 }
