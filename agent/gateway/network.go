@@ -86,13 +86,13 @@ func (e *entrance) serve(ctx context.Context, handle http.HandlerFunc) error {
 		}),
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       2 * time.Minute,
+		IdleTimeout:       10 * time.Second, // room for others
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          slog.NewLogLogger(e.log.Handler(), slog.LevelDebug),
 	}
 	stop := context.AfterFunc(ctx, func() { srv.Close() })
 	defer stop()
-	if err := srv.Serve(e.listener); ctx.Err() == nil {
+	if err := srv.Serve(limit(e.listener, maxOpen)); ctx.Err() == nil {
 		srv.Close()
 		return fmt.Errorf("%s gateway: %w", e.name, err)
 	}

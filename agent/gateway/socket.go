@@ -64,7 +64,7 @@ func (s *Socket) Serve(ctx context.Context) error {
 	defer stop()
 	defer s.listener.Close()
 	room := make(chan struct{}, maxConnections)
-	for {
+	for short := false; ; {
 		select {
 		case room <- struct{}{}:
 		case <-ctx.Done():
@@ -74,9 +74,18 @@ func (s *Socket) Serve(ctx context.Context) error {
 		switch {
 		case ctx.Err() != nil:
 			return nil
+		case shortage(err):
+			if !short {
+				s.log.Warn("socket gateway: peers have to wait", "err", err)
+			}
+			short = true
+			rest(ctx)
+			<-room
+			continue
 		case err != nil:
 			return fmt.Errorf("socket gateway: %w", err)
 		}
+		short = false
 		peers.Go(func() {
 			defer func() { <-room }()
 			s.answer(ctx, conn)
