@@ -34,9 +34,9 @@ func (c Config) checkAB() error {
 	if c.AB == nil {
 		return errors.New("device.package_manager: ab needs an [ab] section with slot_a, slot_b and bootloader")
 	}
-	for key, path := range map[string]string{"slot_a": c.AB.SlotA, "slot_b": c.AB.SlotB} {
-		if !filepath.IsAbs(path) {
-			return fmt.Errorf("ab.%s: expected the absolute path of a block device or file, not %q", key, path)
+	for _, slot := range []struct{ key, path string }{{"slot_a", c.AB.SlotA}, {"slot_b", c.AB.SlotB}} {
+		if !filepath.IsAbs(slot.path) {
+			return fmt.Errorf("ab.%s: expected the absolute path of a block device or file, not %q", slot.key, slot.path)
 		}
 	}
 	switch {
