@@ -122,7 +122,7 @@ func (o Operation) check(k kind) error {
 	case k.pkg && !packageName(o.Package):
 		return fmt.Errorf("package: %q is no package name", o.Package)
 	case k.path && (!strings.HasPrefix(o.Path, "/") || !plainPath(o.Path[1:])):
-		return fmt.Errorf("path: %q is no absolute path of a file, without . and ..", o.Path)
+		return fmt.Errorf("path: %q is no plain absolute path of a file", o.Path)
 	}
 	seen := map[string]bool{}
 	for key := range o.Parameters {
