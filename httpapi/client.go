@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -157,7 +158,7 @@ func checkID(id ota.UpdateID) error {
 }
 
 // Pending implements ota.Uplink. Updates that are neither pending nor in
-// flight are left out (client.md 2.8).
+// flight are left out (client.md 2.8), and so are those after the first 1000.
 func (c *Client) Pending(ctx context.Context) ([]ota.Offer, error) {
 	offers, err := c.pending(ctx)
 	c.inbox.observe(offers, err)
@@ -169,22 +170,12 @@ func (c *Client) pending(ctx context.Context) ([]ota.Offer, error) {
 	if err != nil {
 		return nil, err
 	}
-	var list []PendingUpdate
+	var list offers
 	if err := decode(body, &list); err != nil {
 		return nil, fmt.Errorf("pending updates: %w", err)
 	}
-	offers := make([]ota.Offer, 0, len(list))
-	for _, p := range list {
-		o, err := p.Offer()
-		if err != nil {
-			return nil, fmt.Errorf("pending updates: %w", err)
-		}
-		if o.Status.Active() {
-			offers = append(offers, o)
-		}
-	}
-	slices.SortStableFunc(offers, func(a, b ota.Offer) int { return a.Pos - b.Pos })
-	return offers, nil
+	slices.SortStableFunc(list, func(a, b ota.Offer) int { return cmp.Compare(a.Pos, b.Pos) })
+	return list, nil
 }
 
 // Report implements ota.Uplink.

@@ -186,11 +186,12 @@ func TestUnusablePendingUpdates(t *testing.T) {
 		"[" + whole + "]x": false,
 		"{}":               false,
 		"":                 false,
-		"[" + strings.Replace(whole, "Pending", "Broken", 1) + "]":                 false,
-		"[" + strings.Replace(whole, `"u"`, `""`, 1) + "]":                         false,
-		"[" + strings.Replace(whole, `"n"`, `"a/b"`, 1) + "]":                      false,
-		"[" + strings.Replace(whole, `"status"`, `"sha256":"x","status"`, 1) + "]": false,
-		"[" + strings.Repeat(" ", 8<<20) + "]":                                     false,
+		"[" + strings.Replace(whole, "Pending", "Broken", 1) + "]":                     false,
+		"[" + strings.Replace(whole, `"u"`, `""`, 1) + "]":                             false,
+		"[" + strings.Replace(whole, `"u"`, `"`+strings.Repeat("u", 201)+`"`, 1) + "]": false,
+		"[" + strings.Replace(whole, `"n"`, `"a/b"`, 1) + "]":                          false,
+		"[" + strings.Replace(whole, `"status"`, `"sha256":"x","status"`, 1) + "]":     false,
+		"[" + strings.Repeat(" ", 8<<20) + "]":                                         false,
 	} {
 		srv := answer(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, body) })
 		offers, err := client(t, httpapi.Config{Server: srv.URL}).Pending(t.Context())

@@ -91,6 +91,10 @@ func FromOffer(o ota.Offer) PendingUpdate {
 	return p
 }
 
+// maxID bounds an update's id, in bytes: a report's results may name no longer
+// one.
+const maxID = 200
+
 // Offer reads a pending update. It fails with KindInvalid if the id, the
 // package or the status is missing or unusable, or a digest is not one.
 func (p PendingUpdate) Offer() (ota.Offer, error) {
@@ -108,8 +112,8 @@ func (p PendingUpdate) Offer() (ota.Offer, error) {
 	if o.Request == "" {
 		o.Request = ota.RequestID(p.RequestID)
 	}
-	if p.RequestID == "" || !o.Status.Valid() {
-		return ota.Offer{}, ota.Invalid("pending update %q with status %q: id or status is not usable", p.RequestID, p.Status)
+	if p.RequestID == "" || len(p.RequestID) > maxID || !o.Status.Valid() {
+		return ota.Offer{}, ota.Invalid("pending update %.200q with status %.40q: id or status is not usable", p.RequestID, p.Status)
 	}
 	if err := o.Package.Validate(); err != nil {
 		return ota.Offer{}, err
