@@ -1,0 +1,19 @@
+// Package node is a node of Remote Vehicle Interaction (RVI): it carries
+// messages between services, and knows nothing of what they say.
+//
+// A node owns one prefix, such as genivi.org/vin/V/, and has two doors. At the
+// service edge local programs register the names below the prefix and hand in
+// messages (edge.go, rpc.go, websocket.go); what is for them is posted to the
+// address they gave (courier.go, address.go). A program may also embed the node
+// and Handle a service itself. Over data links nodes meet (link.go, tls.go,
+// connect.go): each shows its credentials (au), announces the names the other
+// may invoke (sa), and sends messages (rcv). See rvi.md 2 and 3.
+//
+// A message's way: Send or the edge's message → route (route.go), which finds
+// the local service, or the link that announced the name, or lets it wait
+// (waiting.go) until one does or the message expires. One mutex, Node.mu,
+// guards all of this; nothing is written, and nobody is called, while it is held.
+//
+// Nothing is lost silently: whatever the node discards, it tells to
+// Options.Audit. Nothing grows without a limit: see limits.go.
+package node

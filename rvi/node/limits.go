@@ -1,0 +1,25 @@
+package node
+
+import "time"
+
+// Limits that nobody needs to change. Those that somebody may are in Options.
+const (
+	maxName        = 512      // bytes of a service name
+	maxDepth       = 64       // nesting of a message, in either framing (rvi.md 3.2)
+	maxStranger    = 64 << 10 // bytes of one message before the peer has shown its credentials
+	maxStrangers   = 256      // links that have not shown their credentials yet
+	maxCredential  = 16 << 10 // bytes of one credential
+	maxCredentials = 16       // credentials of one peer
+	maxPatterns    = 64       // patterns in one list of a credential
+	maxPeerNames   = 256      // services one peer may announce
+	maxControls    = 256      // messages of the protocol itself waiting for one peer
+	maxPieces      = 4        // messages of one peer being put together
+	maxGaps        = 64       // between the pieces of one message
+	maxSockets     = 64       // websockets at the edge
+
+	strangerPatience = 10 * time.Second // for TLS and the first au (rvi.md 3.3)
+	framePatience    = time.Minute      // from the first byte of a message to its last
+	writePatience    = 30 * time.Second // for the peer to take one message
+	piecePatience    = 30 * time.Second // for the next fragment (rvi.md 3.8)
+	answerPatience   = time.Second      // for a local service to answer (rvi.md 2.1)
+)

@@ -1,0 +1,286 @@
+package node
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// handle does what a message of the data link says (rvi.md 3.4).
+func (l *link) handle(f frame) error {
+	switch f.cmd {
+	case "au":
+		return l.authorise(f)
+	case "sa":
+		return l.hearServices(f)
+	case "rcv":
+		return l.receive(f)
+	case "ping":
+		return l.hearPing()
+	}
+	return dropping("unknown_command")
+}
+
+func (l *link) hearPing() error {
+	l.n.mu.Lock()
+	defer l.n.unlock()
+	l.pings = l.pings || l.greeted
+	return nil // an answer would be answered by some, for ever (rvi.md 3.7)
+}
+
+// authorise takes the peer's credentials, in place of those it may have shown before.
+func (l *link) authorise(f frame) error {
+	creds, err := f.credentials()
+	if err != nil {
+		return err
+	}
+	rights, entitled := l.verify(creds)
+	l.n.mu.Lock()
+	defer l.n.unlock()
+	if l.dead {
+		return nil
+	}
+	if !l.greeted {
+		l.greeted = true
+		l.n.strangers--
+		l.pinger = time.AfterFunc(l.n.opt.PingInterval, l.ping)
+		if !l.opener {
+			l.pushControl(l.n.au())
+		}
+	}
+	if n, ok := integer(f.maxMessage); ok && n > 0 {
+		l.largest = int(n)
+	}
+	if !entitled {
+		l.pushControl(appendSa(nil, true, nil)) // it follows even if it is empty
+		return nil
+	}
+	l.entitle(rights)
+	return nil
+}
+
+// credentials checks the form of au. What it finds wrong ends the link.
+func (f frame) credentials() ([]string, error) {
+	if f.ver != nil {
+		ver, ok := text(f.ver)
+		if major, _, _ := strings.Cut(ver, "."); !ok || major != "1" {
+			return nil, closing("version_unsupported")
+		}
+	}
+	switch {
+	case f.creds == nil && f.certs != nil:
+		return nil, closing("legacy_dlink")
+	case f.creds == nil:
+		return nil, closing("missing_field:creds")
+	}
+	creds, ok := texts(f.creds)
+	if !ok {
+		return nil, closing("wrong_type:creds")
+	}
+	if len(creds) > maxCredentials {
+		return nil, closing("bad_value:creds")
+	}
+	return creds, nil
+}
+
+// verify turns credentials into rights. One that does not hold is ignored; on a
+// plain link all are, as nobody has proved to be their bearer.
+func (l *link) verify(creds []string) (rights Rights, entitled bool) {
+	n := l.n
+	if l.leaf == nil {
+		return n.opt.Plain("")
+	}
+	for _, jwt := range creds {
+		g, err := VerifyCredential(jwt, n.opt.Identity.Roots, l.leaf, n.now())
+		if err == nil {
+			rights = append(rights, g)
+			continue
+		}
+		n.mu.Lock()
+		n.audit(err.Error(), l.peer.String(), "", "a credential is ignored")
+		n.unlock()
+	}
+	return rights, true
+}
+
+// entitle gives the peer its rights: it learns which of our services it may
+// invoke, and loses names it may no longer host. An older link of the same peer ends.
+func (l *link) entitle(rights Rights) {
+	l.peer.Rights, l.peer.Prefix, l.entitled = rights, rights.prefix(), true
+	for other := range l.n.links {
+		if other != l && other.entitled && l.samePeer(other) {
+			l.n.audit("replaced", other.peer.String(), "", "by a newer link from "+l.peer.Addr)
+			other.kill()
+		}
+	}
+	now := l.n.now()
+	l.forget(slices.DeleteFunc(slices.Sorted(maps.Keys(l.names)), func(name string) bool {
+		return rights.MayReceive(name, now)
+	}))
+	var ours []string
+	for name := range l.n.local {
+		if rights.MayInvoke(name, now) {
+			ours = append(ours, name)
+		}
+	}
+	slices.Sort(ours)
+	l.pushControl(appendSa(nil, true, ours))
+}
+
+// samePeer tells a peer by its prefix, or, if it has none, by its certificate.
+func (l *link) samePeer(other *link) bool {
+	if l.peer.Prefix != "" {
+		return l.peer.Prefix == other.peer.Prefix
+	}
+	return l.leaf != nil && l.peer.Fingerprint == other.peer.Fingerprint
+}
+
+// hearServices takes note of services that the peer announces or takes back.
+func (l *link) hearServices(f frame) error {
+	stat, ok := text(f.stat)
+	if !ok {
+		return missing("stat", f.stat)
+	}
+	if stat != "av" && stat != "un" {
+		return dropping("bad_value:stat")
+	}
+	list, ok := texts(f.svcs)
+	if !ok {
+		return missing("svcs", f.svcs)
+	}
+	l.n.mu.Lock()
+	defer l.n.unlock()
+	switch {
+	case l.dead:
+		return nil
+	case !l.greeted:
+		return dropping("unauthorized")
+	case stat == "av":
+		return l.announce(list)
+	}
+	l.forget(slices.DeleteFunc(list, func(name string) bool { _, has := l.names[name]; return !has }))
+	return nil
+}
+
+// announce routes the names that the peer may host and we may invoke to it. The
+// others are dropped, and told together in the fault.
+func (l *link) announce(list []string) error {
+	var fresh, all []string
+	var wrong fault
+	for _, s := range list {
+		name, reason := l.admit(s)
+		if reason != "" {
+			wrong.reason = reason
+			continue
+		}
+		all = append(all, name)
+		if l.n.routes[name] != l {
+			fresh = append(fresh, name)
+		}
+		l.names[name] = struct{}{}
+		l.n.routes[name] = l
+	}
+	l.tell(fresh, true)
+	var owners []string
+	for _, name := range all {
+		owners = append(owners, nodeOf(name))
+	}
+	slices.Sort(owners)
+	l.n.flush(slices.Compact(owners), all)
+	if wrong.reason != "" {
+		return wrong
+	}
+	return nil
+}
+
+// admit checks one name a peer announces, and says what is wrong with it.
+func (l *link) admit(s string) (name, reason string) {
+	name, err := checkName(s)
+	if err != nil {
+		return "", "bad_value:svcs"
+	}
+	if !l.entitled {
+		rights, ok := l.n.opt.Plain(name)
+		if !ok {
+			return "", "unauthorized"
+		}
+		l.entitle(rights)
+	}
+	now := l.n.now()
+	if !l.peer.Rights.MayReceive(name, now) || !l.n.rights.MayInvoke(name, now) || l.n.owns(name) {
+		return "", "unauthorized"
+	}
+	if l.names == nil {
+		l.names = map[string]struct{}{}
+	}
+	if _, has := l.names[name]; !has && len(l.names) >= maxPeerNames {
+		return "", "too_many_services"
+	}
+	return name, ""
+}
+
+// receive takes a message for one of our services.
+func (l *link) receive(f frame) error {
+	l.n.mu.Lock()
+	greeted := l.entitled && !l.dead
+	l.n.unlock()
+	if !greeted {
+		return dropping("unauthorized")
+	}
+	c, err := f.cargo(l.n.now())
+	if err != nil {
+		return err
+	}
+	s, err := l.accept(f, c)
+	if err != nil || s == nil {
+		return err
+	}
+	m := Message{Service: c.service, Params: c.params, Expires: c.expires, Peer: l.peer}
+	if err := s.handler(l.ctx, m); err != nil {
+		l.n.mu.Lock()
+		l.n.audit("not_delivered", l.peer.String(), c.service, err.Error())
+		l.n.unlock()
+	}
+	return nil
+}
+
+// accept checks that the peer may invoke the service, and routes the message.
+// If it returns a service, its handler is to be called here and now.
+func (l *link) accept(f frame, c cargo) (*service, error) {
+	n, now := l.n, l.n.now()
+	n.mu.Lock()
+	defer n.unlock()
+	refuse := func(reason, detail string) (*service, error) {
+		n.audit(reason, l.peer.String(), c.service, detail)
+		return nil, nil
+	}
+	switch {
+	case !l.peer.Rights.MayInvoke(c.service, now):
+		return refuse("unauthorized", "the peer's credentials do not allow to invoke it")
+	case !n.owns(c.service) || !n.rights.MayReceive(c.service, now):
+		return refuse("unauthorized", "it is no service of this node")
+	case !c.expires.After(now):
+		return refuse("expired", "it came too late")
+	}
+	l.received++
+	l.module, _ = text(f.mod)
+	if s := n.local[c.service]; s != nil && s.handler != nil && s.courier.idle() {
+		return s, nil
+	}
+	if !n.route(n.parcel(c.service, c.params, c.expires, l.peer)) {
+		return refuse("queue_full", "too much is waiting for the service")
+	}
+	return nil, nil
+}
+
+// ping keeps the link alive.
+func (l *link) ping() {
+	l.n.mu.Lock()
+	defer l.n.unlock()
+	if l.dead {
+		return
+	}
+	l.pushControl([]byte(ping))
+	l.pinger.Reset(l.n.opt.PingInterval)
+}

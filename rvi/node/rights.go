@@ -1,0 +1,61 @@
+package node
+
+import (
+	"strings"
+	"time"
+)
+
+// Grant is what one credential allows its bearer: to host the services that
+// Receive covers, and to invoke those that Invoke covers, from Start to Stop,
+// both inclusive. A zero Start or Stop is no limit.
+type Grant struct {
+	Receive, Invoke []string
+	Start, Stop     time.Time
+}
+
+func (g Grant) valid(now time.Time) bool {
+	return (g.Start.IsZero() || !now.Before(g.Start)) && (g.Stop.IsZero() || !now.After(g.Stop))
+}
+
+// Rights are all grants of one node. They are asked anew for each message, as
+// grants expire while a link is up.
+type Rights []Grant
+
+// MayReceive reports whether the bearer may host the service at that instant.
+func (r Rights) MayReceive(name string, now time.Time) bool {
+	return r.covers(name, now, func(g Grant) []string { return g.Receive })
+}
+
+// MayInvoke reports whether the bearer may invoke the service at that instant.
+func (r Rights) MayInvoke(name string, now time.Time) bool {
+	return r.covers(name, now, func(g Grant) []string { return g.Invoke })
+}
+
+func (r Rights) covers(name string, now time.Time, patterns func(Grant) []string) bool {
+	for _, g := range r {
+		if !g.valid(now) {
+			continue
+		}
+		for _, p := range patterns(g) {
+			if Match(p, name) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// prefix is what the bearer is known by, with a trailing slash: the first
+// pattern it may host, or "" if that is none or stands for several nodes.
+func (r Rights) prefix() string {
+	for _, g := range r {
+		for _, pattern := range g.Receive {
+			prefix, err := checkPrefix(pattern)
+			if err != nil || strings.Contains("/"+prefix, "/+/") {
+				return ""
+			}
+			return prefix
+		}
+	}
+	return ""
+}
