@@ -2,9 +2,12 @@ package agent
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/updraft-ota/updraft/ota"
 )
 
 func TestSlowSubscriberMissesOldEvents(t *testing.T) {
@@ -95,5 +98,30 @@ func TestQueueIsBounded(t *testing.T) {
 	}
 	if err := q.push(job{command: GetUpdateRequests{}}); err == nil {
 		t.Error("no end")
+	}
+}
+
+// Long commands fill the queue sooner, and each leaves its room to another.
+func TestQueueIsBoundedInBytes(t *testing.T) {
+	long := SendUpdateReport{ota.Outcome("u1", ota.OK, strings.Repeat("x", 1<<20))}
+	q := newQueue()
+	waiting := 0
+	for ; waiting < maxQueue && q.push(job{command: long}) == nil; waiting++ {
+	}
+	if waiting != maxQueueBytes>>20-1 {
+		t.Errorf("%d MiB wait", waiting)
+	}
+	q.take()
+	if err := q.push(job{command: long}); err != nil {
+		t.Error(err)
+	}
+	for range waiting {
+		q.take()
+	}
+	if q.size != 0 {
+		t.Errorf("an empty queue has %d bytes", q.size)
+	}
+	if err := q.push(job{command: SendUpdateReport{ota.Outcome("u1", ota.OK, strings.Repeat("x", 2*maxQueueBytes))}}); err != nil {
+		t.Error(err)
 	}
 }

@@ -13,11 +13,17 @@ import (
 // share the journal's files, so that an outcome and its report become durable
 // in one step.
 
-// maxQueued bounds the reports of one update that wait.
-const maxQueued = 100
+// What may wait. Whoever reaches a gateway can report anything, and while the
+// server is away all of it is kept, on disk and in memory.
+const (
+	maxQueued      = 100     // reports of one update
+	maxQueuedBytes = 4 << 20 // of them, roughly
+	maxStrange     = 8 << 20 // bytes of reports on updates that the server never told of
+)
 
 // file puts a report into the outbox, unless the same one waits there. It
-// fails with KindTooMany if too many others of that update do.
+// fails with KindTooMany if too many others of that update do, or on updates
+// that the server never told of.
 func (s *State) file(r ota.Report) error {
 	e, _ := s.entry(r.Update)
 	for _, q := range e.Reports {
@@ -25,13 +31,40 @@ func (s *State) file(r ota.Report) error {
 			return nil
 		}
 	}
-	if len(e.Reports) >= maxQueued {
-		return ota.Fail(ota.KindTooMany, "outbox_full", "%d reports of update %s wait already", len(e.Reports), r.Update)
+	size := size(SendUpdateReport{r})
+	if n := len(e.Reports); n >= maxQueued || n > 0 && e.waiting()+size > maxQueuedBytes {
+		return ota.Fail(ota.KindTooMany, "outbox_full", "%d reports of update %s wait already", n, r.Update)
+	}
+	if e.strange() && s.strange()+size > maxStrange {
+		return ota.Fail(ota.KindTooMany, "outbox_full", "too many reports wait already on updates that the server never told of")
 	}
 	s.last++
 	e.Reports = append(slices.Clone(e.Reports), Queued{Seq: s.last, Report: r})
 	e.Step, e.Success = Concluded, r.Success()
 	return s.put(e)
+}
+
+// waiting is about how many bytes an update's reports hold.
+func (e Entry) waiting() int {
+	n := 0
+	for _, q := range e.Reports {
+		n += size(SendUpdateReport{q.Report})
+	}
+	return n
+}
+
+// strange reports whether only somebody on the device spoke of an update.
+func (e Entry) strange() bool { return e.Package == (ota.PackageID{}) }
+
+// strange is about how many bytes reports on such updates hold.
+func (s *State) strange() int {
+	n := 0
+	for _, e := range s.entries {
+		if e.strange() {
+			n += e.waiting()
+		}
+	}
+	return n
 }
 
 // unsent lists the reports that wait, oldest first.

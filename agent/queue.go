@@ -14,6 +14,7 @@ type job struct {
 	command Command
 	own     bool       // the client's own idea: a reaction, a poll, a resumed step
 	done    chan Event // gets the final event; nil if nobody waits
+	size    int        // counts against maxQueueBytes
 }
 
 // queue holds commands until the interpreter takes them, first come first
@@ -21,6 +22,7 @@ type job struct {
 type queue struct {
 	mu   sync.Mutex
 	jobs []job
+	size int  // of those jobs
 	busy bool // a command is being interpreted
 	due  bool // a poll came while the client was busy
 	wake chan struct{}
@@ -28,14 +30,20 @@ type queue struct {
 
 func newQueue() *queue { return &queue{wake: make(chan struct{}, 1)} }
 
-// maxQueue bounds what gateways may pile up.
-const maxQueue = 1000
+// What gateways may pile up while the client is busy, with a download of hours
+// maybe: commands outlive the connections that brought them.
+const (
+	maxQueue      = 1000
+	maxQueueBytes = 8 << 20 // roughly: see size
+)
 
-// push adds a command of a gateway. It fails with KindTooMany if the queue is full.
+// push adds a command of a gateway. It fails with KindTooMany if the queue is
+// full; one that no other waits before is never too long.
 func (q *queue) push(j job) error {
+	j.size = size(j.command)
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(q.jobs) >= maxQueue {
+	if len(q.jobs) >= maxQueue || len(q.jobs) > 0 && q.size+j.size > maxQueueBytes {
 		return ota.Fail(ota.KindTooMany, "queue_full", "%d commands are waiting already, try later", len(q.jobs))
 	}
 	q.add(j)
@@ -88,6 +96,7 @@ func (q *queue) poll() <-chan Event {
 
 func (q *queue) add(j job) {
 	q.jobs = append(q.jobs, j)
+	q.size += j.size
 	q.nudge()
 }
 
@@ -132,7 +141,40 @@ func (q *queue) take() (job, bool) {
 		return job{}, false
 	}
 	j := q.jobs[0]
+	q.jobs[0] = job{} // let go of what it holds
 	q.jobs = q.jobs[1:]
+	q.size -= j.size
 	q.busy = true
 	return j, true
+}
+
+// size is about how many bytes a gateway's command holds.
+func size(c Command) int {
+	n := 100
+	switch c := c.(type) {
+	case SendInstalledPackages:
+		for _, p := range c.Packages {
+			n += 32 + len(p.Name) + len(p.Version)
+		}
+	case SendInstalledSoftware:
+		for _, p := range c.Software.Packages {
+			n += 60 + len(p.PackageID) + len(p.Name) + len(p.Description)
+		}
+		for _, f := range c.Software.Firmwares {
+			n += 40 + len(f.Module) + len(f.FirmwareID)
+		}
+	case SendUpdateReport:
+		for _, r := range c.Report.Results {
+			n += 48 + len(r.ID) + len(r.Text)
+		}
+	case StartDownload:
+		n += len(c.Update)
+	case StartInstall:
+		n += len(c.Update)
+	case Authenticate:
+		if c.Credentials != nil {
+			n += len(c.Credentials.ClientID) + len(c.Credentials.ClientSecret)
+		}
+	}
+	return n
 }

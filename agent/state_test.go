@@ -280,6 +280,34 @@ func TestOutboxOfOneUpdateIsBounded(t *testing.T) {
 	}
 }
 
+// Someone on the device who reports nonsense while the server is away fills
+// neither disk nor memory, nor the place of reports that are wanted.
+func TestReportsOnUpdatesNobodyToldOfAreBounded(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "state"), me)
+	defer s.Close()
+	long := strings.Repeat("x", 1<<20)
+	var err error
+	n := 0
+	for ; err == nil && n < 100; n++ {
+		err = s.file(ota.Outcome(ota.UpdateID(fmt.Sprint("strange", n)), ota.OK, long))
+	}
+	if ota.KindOf(err) != ota.KindTooMany || n != maxStrange>>20 {
+		t.Errorf("%d reports, %v", n, err)
+	}
+	if err := s.put(Entry{Update: "u1", Package: ota.PackageID{Name: "n", Version: "1"}, Step: Ready, Size: 1}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.file(ota.Outcome("u1", ota.OK, long)); err != nil {
+		t.Errorf("a report that is wanted: %v", err)
+	}
+	for n = 1; err == nil || n == 1; n++ {
+		err = s.file(ota.Outcome("u1", ota.OK, fmt.Sprint(n, long)))
+	}
+	if ota.KindOf(err) != ota.KindTooMany || n > maxQueuedBytes>>20+1 {
+		t.Errorf("%d reports of one update, %v", n, err)
+	}
+}
+
 func TestFileNames(t *testing.T) {
 	long := strings.Repeat("x", 500)
 	seen := map[string]bool{}
