@@ -12,7 +12,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION) -X github.com/updraft-ota/updraft/cm
 
 # One package's tests may take this long. UPDRAFT_TEST_FLAGS adds flags, such
 # as "-run TestUpload -v"; UPDRAFT_TEST_PACKAGES narrows the packages.
-TEST_TIMEOUT ?= 8m
+TEST_TIMEOUT ?= 15m
 SOAK_TIMEOUT ?= 60m
 UPDRAFT_TEST_PACKAGES ?= ./...
 UPDRAFT_TEST_FLAGS ?=
