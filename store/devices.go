@@ -84,6 +84,9 @@ func (t *writeTx) PutDevice(d ota.Device) error {
 		BlockReason: d.Block.Reason,
 	})
 	if duplicate(err) {
+		if d.HardwareID == "" {
+			return ota.Fail(ota.KindConflict, "conflicting_device", "the name %q belongs to another device", d.Name)
+		}
 		return ota.Fail(ota.KindConflict, "conflicting_device", "the name %q or the device id %q belongs to another device", d.Name, d.HardwareID)
 	}
 	return t.changed(doing, n, err,

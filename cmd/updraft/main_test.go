@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -22,17 +23,18 @@ func TestMain(m *testing.M) {
 
 // TestStories runs the scripts of testdata, each with servers of its own:
 //
-//	server DIR [FLAG...]  runs a server on DIR and any free port until stop or
-//	                      the story's end; sets UPDRAFT_SERVER, and
+//	server DIR [FLAG...]  runs a server on DIR and any free port until shutdown
+//	                      or the story's end; sets UPDRAFT_SERVER, and
 //	                      UPDRAFT_TOKEN if it has one
-//	stop                  shuts that server down
+//	shutdown              ends that server; stop is testscript's own, it would
+//	                      end the story
 //	exits CODE ARG...     runs updraft with that exit code expected
 func TestStories(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
 		RequireExplicitExec: true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"server": startServer, "stop": stopServer, "exits": exits,
+			"server": startServer, "shutdown": stopServer, "exits": exits,
 		},
 		Setup: func(e *testscript.Env) error {
 			e.Values[serverKey{}] = new(running)
@@ -42,7 +44,7 @@ func TestStories(t *testing.T) {
 	})
 }
 
-// running is a story's server.
+// running is a story's latest server.
 type running struct{ stop func() error }
 
 type serverKey struct{}
@@ -74,22 +76,16 @@ func startServer(ts *testscript.TestScript, neg bool, args []string) {
 	if token, err := os.ReadFile(filepath.Join(dir, "admin.token")); err == nil {
 		ts.Setenv("UPDRAFT_TOKEN", strings.TrimSpace(string(token)))
 	}
-	r := ts.Value(serverKey{}).(*running)
-	r.stop = func() error {
+	stop := sync.OnceValue(func() error {
 		cancel()
 		return <-ended
-	}
-	ts.Defer(func() {
-		if r.stop != nil {
-			ts.Check(r.stop())
-		}
 	})
+	ts.Value(serverKey{}).(*running).stop = stop
+	ts.Defer(func() { ts.Check(stop()) })
 }
 
 func stopServer(ts *testscript.TestScript, _ bool, _ []string) {
-	r := ts.Value(serverKey{}).(*running)
-	ts.Check(r.stop())
-	r.stop = nil
+	ts.Check(ts.Value(serverKey{}).(*running).stop())
 }
 
 func exits(ts *testscript.TestScript, _ bool, args []string) {

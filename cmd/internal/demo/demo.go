@@ -205,7 +205,7 @@ func (d *demo) farewell() {
 	d.say("\nThe server goes on at %s, and the devices ask it every second. Try:", d.url)
 	d.say("  %s%[2]s device ls\n  %[2]s device show %[3]s\n  %[2]s update ls", server, os.Args[0], d.name(0))
 	d.say("  %s update send --device %s --package %s   # it is there already", os.Args[0], d.name(0), d.pkg)
-	d.say("\nLogs and data: %s. Ctrl-C ends it all.", d.dir)
+	d.say("\nLogs and data: %s. Ctrl-C ends all processes; the folder stays.", d.dir)
 }
 
 func (d *demo) live() bool { return term.IsTerminal(int(d.out.Fd())) }

@@ -2,6 +2,7 @@ package operator
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -93,6 +94,9 @@ func check(resp *http.Response, err error) error {
 func unreachable(err error) error {
 	if errors.Is(err, context.Canceled) {
 		return errors.New("interrupted")
+	}
+	if bad, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return fmt.Errorf("%w: SSL_CERT_FILE names a file with the certificates to trust", bad)
 	}
 	if failed, ok := errors.AsType[*url.Error](err); ok {
 		u, _ := url.Parse(failed.URL)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/netip"
+	"net/url"
 	"os"
 	"regexp"
 	"strings"
@@ -140,6 +142,7 @@ type added struct {
 	ClientID     string `json:"client_id"`
 	ClientSecret string `json:"client_secret"`
 	AgentConfig  string `json:"agent_config,omitempty"`
+	server       string // that the configuration names
 }
 
 func deviceAdd(o *options) *cobra.Command {
@@ -203,7 +206,7 @@ func (o *options) addDevice(c *cobra.Command, device client.DeviceT, config stri
 		if device.DeviceId != nil {
 			file.vin = *device.DeviceId
 		}
-		a.AgentConfig = config
+		a.AgentConfig, a.server = config, file.server
 		err = rewrite(config, file.toml())
 	} else if err != nil && config != "" {
 		os.Remove(config) // it is empty
@@ -237,4 +240,17 @@ func register(ctx context.Context, api *client.Client, device client.DeviceT) (a
 func (a added) print(w io.Writer) {
 	facts(w, [][2]string{{"uuid", a.UUID}, {"client id", a.ClientID}, {"client secret", a.ClientSecret}, {"configuration", a.AgentConfig}})
 	fmt.Fprintln(w, "\nThe secret is shown this once.")
+	if onlyHere(a.server) {
+		fmt.Fprintf(w, "The configuration names %s, which only this machine reaches: a device elsewhere\nneeds one made with --server and a name that it knows.\n", a.server)
+	}
+}
+
+// onlyHere reports whether a URL means the machine it is used on.
+func onlyHere(server string) bool {
+	u, err := url.Parse(server)
+	if err != nil {
+		return false
+	}
+	ip, err := netip.ParseAddr(u.Hostname())
+	return u.Hostname() == "localhost" || err == nil && ip.IsLoopback()
 }

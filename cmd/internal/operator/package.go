@@ -186,12 +186,14 @@ harmless; other bytes for a version that updates refer to are refused without
 	fs.StringVar(&p.signature, "signature", "", "a ready signature, in `base64`")
 	fs.StringVar(&p.keyFile, "sign", "", "sign with the private key in this `file`, see updraft key new")
 	fs.BoolVar(&p.replace, "replace", false, "replace other bytes that updates refer to")
-	c.MarkFlagsMutuallyExclusive("signature", "sign")
 	need(c, "name", "version")
 	return c
 }
 
 func (o *options) publish(c *cobra.Command, p publication) error {
+	if p.signature != "" && p.keyFile != "" {
+		return usage.Errorf("give --sign or --signature, not both")
+	}
 	id := ota.PackageID{Name: p.name, Version: p.version}
 	if err := id.Validate(); err != nil {
 		return usage.Errorf("%w", err)
@@ -238,5 +240,9 @@ func (p publication) send(c *cobra.Command, api *client.Client, file *os.File, l
 	if p.replace {
 		params.Force = &p.replace
 	}
-	return done(api.PutPackageWithBody(c.Context(), p.name, p.version, params, body.contentType, body, body.announce))
+	err = done(api.PutPackageWithBody(c.Context(), p.name, p.version, params, body.contentType, body, body.announce))
+	if refused(err, "conflicting_entity") && !p.replace {
+		return fmt.Errorf("%w: --replace", err)
+	}
+	return err
 }

@@ -87,7 +87,7 @@ func clean(s string) string {
 
 // brief cuts a text to what fits beside other columns.
 func brief(s string) string {
-	const most = 60
+	const most = 120
 	if r := []rune(s); len(r) > most {
 		return string(r[:most-1]) + "…"
 	}

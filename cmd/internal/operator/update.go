@@ -50,7 +50,7 @@ device's uuid, device id or name. Without --until the update has no end. With
 	c.Flags().StringVar(&device, "device", "", "the `device`'s uuid, device id or name")
 	c.Flags().StringVar(&pkg, "package", "", "what to install, as `NAME=VERSION`")
 	c.Flags().StringVar(&id, "id", "", "`uuid` of the update (default: the server makes one)")
-	c.Flags().StringVar(&until, "until", "", "give up unless the device has begun by `then`: a time (RFC 3339) or a duration (90m, 24h, 7d)")
+	c.Flags().StringVar(&until, "until", "", "give up unless the device has begun by this `time`: an instant (RFC 3339) or a duration (90m, 24h, 7d)")
 	c.Flags().BoolVar(&confirm, "confirm", false, "let the device's user decide")
 	c.Flags().StringVar(&description, "description", "", "what to tell the user (default: the package's description)")
 	need(c, "device", "package")
