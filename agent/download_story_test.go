@@ -252,6 +252,22 @@ func TestIDsThatAreNoFileName(t *testing.T) {
 	}
 }
 
+// In /tmp anyone can have made a directory of that name.
+func TestPartFileThatCannotBeMadeOrRemoved(t *testing.T) {
+	story(t, func(w *world) {
+		w.server.add("u1", someBytes(10))
+		if err := os.MkdirAll(filepath.Join(w.cfg.Device.PackagesDir, partName("u1")), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		w.start()
+		w.pass(15 * time.Second)
+		w.expect("AlreadyAuthenticated", "UpdatesReceived u1", "DownloadingUpdate u1", "DownloadFailed u1 GENERAL_ERROR", "UpdateReportSent")
+		if diff := cmp.Diff([]string{"u1 GENERAL_ERROR"}, w.server.codes()); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
 func TestWithdrawnWhileItIsFetched(t *testing.T) {
 	story(t, func(w *world) {
 		w.server.add("u1", someBytes(1_000_000))

@@ -151,7 +151,11 @@ func (a *Agent) conclude(r ota.Report) error {
 	if !safeName(r.Update) {
 		return nil
 	}
-	return a.images.remove(partName(r.Update))
+	// What cannot be removed must not keep the report from the server.
+	if err := a.images.remove(partName(r.Update)); err != nil {
+		a.log.Warn("cannot remove a part file", "err", err)
+	}
+	return nil
 }
 
 // lostImage goes back to downloading: the image that the journal speaks of is
