@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -93,10 +92,14 @@ func (c Config) checkCertificates() error {
 	if !secure {
 		return nil
 	}
-	info, err := os.Stat(c.Device.CertificatesPath)
-	switch {
-	case err != nil:
+	f, err := openInput(c.Device.CertificatesPath)
+	if err != nil {
 		return fmt.Errorf("device.certificates_path: an https URL is configured, so certificates are needed: %w", err)
+	}
+	defer f.Close()
+	switch info, err := f.Stat(); {
+	case err != nil:
+		return fmt.Errorf("device.certificates_path: %w", err)
 	case info.Size() == 0:
 		return fmt.Errorf("device.certificates_path: an https URL is configured, but %s is empty", c.Device.CertificatesPath)
 	}

@@ -7,7 +7,6 @@ import (
 	"io"
 	"maps"
 	"math"
-	"os"
 	"slices"
 	"strings"
 
@@ -20,7 +19,7 @@ const maxConfig = 1 << 20
 
 // LoadConfig reads a configuration file; see ParseConfig.
 func LoadConfig(path string) (c Config, warnings []string, err error) {
-	f, err := os.Open(path)
+	f, err := openInput(path)
 	if err != nil {
 		return c, nil, err
 	}

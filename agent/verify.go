@@ -4,7 +4,6 @@ import (
 	"crypto/ed25519"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/updraft-ota/updraft/ota"
 	"github.com/updraft-ota/updraft/sign"
@@ -29,7 +28,7 @@ func newVerifier(paths Paths) (verifier, error) {
 }
 
 func readKeys(path string) ([]ed25519.PublicKey, error) {
-	f, err := os.Open(path)
+	f, err := openInput(path)
 	if err != nil {
 		return nil, err
 	}
