@@ -151,8 +151,8 @@ func SignCredential(root *rsa.PrivateKey, id string, g Grant, cert []byte) (stri
 		"iss":              "updraft",
 		"id":               id,
 		"create_timestamp": g.Start.Unix(),
-		"right_to_receive": g.Receive,
-		"right_to_invoke":  g.Invoke,
+		"right_to_receive": append([]string{}, g.Receive...), // never null
+		"right_to_invoke":  append([]string{}, g.Invoke...),
 		"device_cert":      base64.StdEncoding.EncodeToString(cert),
 		"validity":         map[string]int64{"start": g.Start.Unix(), "stop": g.Stop.Unix()},
 	})

@@ -117,6 +117,7 @@ type Node struct {
 	routes    map[string]*link // the link that announced a name last
 	waiting   waiting
 	sequence  uint64
+	sent      int64 // messages of local services to others
 	sockets   int
 	closers   map[io.Closer]struct{}
 	closed    bool

@@ -69,7 +69,8 @@ func (n *Node) send(service string, params []byte, expires time.Time) (int64, er
 	if n.local[name] != nil {
 		return -1, nil
 	}
-	return int64(p.seq), nil
+	n.sent++
+	return n.sent, nil
 }
 
 func (n *Node) parcel(service string, params []byte, expires time.Time, from Peer) *parcel {

@@ -228,6 +228,7 @@ func meet(t *testing.T, n *Node) *peer {
 		}
 	}()
 	t.Cleanup(func() { _ = here.Close() })
+	synctest.Wait()
 	return p
 }
 
