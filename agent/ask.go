@@ -23,7 +23,9 @@ func (a *Agent) authenticate(ctx context.Context, c Authenticate) {
 	}
 	a.allow(callLimit)
 	if err := a.auth.Authenticate(ctx, use.ClientID, use.ClientSecret); err != nil {
-		a.log.Warn("authentication failed", "client", use.ClientID, "err", err)
+		if k := ota.KindOf(err); k == ota.KindUnauthenticated || k == ota.KindForbidden { // the event does not say why
+			a.log.Warn("authentication failed", "client", use.ClientID, "err", err)
+		}
 		a.fail(ctx, httpError, err)
 		return
 	}

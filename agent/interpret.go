@@ -148,7 +148,11 @@ func (a *Agent) logEvent(e Event) {
 	case DownloadFailed:
 		a.log.Error("download failed", "update", e.Update, "code", e.Code, "reason", e.Reason)
 	case InstallFailed:
-		a.log.Error("installation failed", "update", e.Report.Update)
+		for _, r := range e.Report.Results {
+			if !r.Code.Success() {
+				a.log.Error("installation failed", "update", e.Report.Update, "code", r.Code, "reason", r.Text)
+			}
+		}
 	case DownloadingUpdate:
 		a.log.Info("downloading", "update", e.Update)
 	case DownloadComplete:

@@ -97,7 +97,7 @@ func TestHTTPS(t *testing.T) {
 	c.exits(1)
 	write(t, trusted, wrong.pem, 0o644)
 	c.start()
-	c.says("authentication failed.*certificate signed by unknown authority")
+	c.says("/token.*certificate signed by unknown authority")
 	c.terminate()
 	var device struct{ LastSeen *time.Time }
 	if err := s.get("/api/v1/devices/"+c.uuid, &device); err != nil || device.LastSeen != nil {
