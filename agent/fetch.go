@@ -127,7 +127,7 @@ func (a *Agent) fetchSome(ctx context.Context, e *Entry, p *part) error {
 	if err := a.makeRoom(*e, p.size); err != nil {
 		return err // the size may be news
 	}
-	p.most = a.quotaFor(e.Update)
+	p.most = a.mostFor(*e, p.size)
 	var body io.Reader = metered{c.Body, func() error { return a.mayDownload(ctx) }}
 	if e.Size >= 0 {
 		body = io.LimitReader(body, e.Size-p.size)

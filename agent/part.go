@@ -92,7 +92,7 @@ func (p *part) fill(r io.Reader, beat func()) error {
 
 func (p *part) append(b []byte) error {
 	if p.size+int64(len(b)) > p.most {
-		return fmt.Errorf("the image is larger than policy.disk_quota allows: %w", unix.EDQUOT)
+		return fmt.Errorf("the image is larger than policy.disk_quota or the disk allows: %w", unix.EDQUOT)
 	}
 	n, err := p.file.Write(b)
 	p.sum.Write(b[:n])

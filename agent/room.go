@@ -92,6 +92,16 @@ func (a *Agent) fits(e Entry, have int64) error {
 	return nil
 }
 
+// mostFor is how many bytes an image may come to have, of which have are on
+// disk: one whose size nobody tells must not fill the disk to its brim either.
+func (a *Agent) mostFor(e Entry, have int64) int64 {
+	most := a.quotaFor(e.Update)
+	if free, err := a.free(); err == nil && e.Size < 0 {
+		most = min(most, have+max(free-reserve, 0))
+	}
+	return most
+}
+
 // quotaFor is how many bytes the quota leaves for an update's image. What other
 // downloads have begun is theirs, also where it is not yet on disk.
 func (a *Agent) quotaFor(id ota.UpdateID) int64 {

@@ -135,6 +135,21 @@ func TestDiskIsNotFilledToItsBrim(t *testing.T) {
 	})
 }
 
+func TestImageOfUnknownSizeLeavesRoomToOthers(t *testing.T) {
+	story(t, func(w *world) {
+		w.free = func() (int64, error) { return reserve + 1000, nil }
+		w.server.set(func(s *server) { s.quiet = true })
+		w.server.add("u1", someBytes(1001)).Artifacts = nil
+		w.server.add("u2", someBytes(1000)).Artifacts = nil
+		w.start()
+		w.pass(10 * time.Second)
+		if diff := cmp.Diff([]string{"u1 DISK_FULL"}, w.server.codes()); diff != "" {
+			t.Error(diff)
+		}
+		w.expectFiles("u2")
+	})
+}
+
 func TestEarlierIdentitiesLeaveLittleBehind(t *testing.T) {
 	story(t, func(w *world) {
 		w.server.add("u1", someBytes(100))
