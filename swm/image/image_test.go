@@ -190,6 +190,25 @@ func TestUnpackRefuses(t *testing.T) {
 	}
 }
 
+// A small file could hold gigabytes of headers that stand for no file.
+func TestUnpackCountsHeadersWithoutAFile(t *testing.T) {
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for range 20 {
+		if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeXGlobalHeader, PAXRecords: map[string]string{"comment": "x"}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for most, want := range map[int]ota.Kind{20: ota.KindOf(nil), 19: ota.KindTooLarge} {
+		if _, err := unpack(t, gzipOf(t, b.Bytes()), image.Limits{Bytes: 10, Files: most}); ota.KindOf(err) != want {
+			t.Errorf("at most %d: %v", most, err)
+		}
+	}
+}
+
 // Only files are images.
 func TestUnpackOpensFilesOnly(t *testing.T) {
 	dir := t.TempDir()

@@ -31,8 +31,11 @@ func untar(ctx context.Context, r io.Reader, dir string, l Limits) error {
 		if err != nil {
 			return broken(err)
 		}
-		if h.Typeflag == tar.TypeXGlobalHeader {
-			continue // git archive writes one
+		if h.Typeflag == tar.TypeXGlobalHeader { // git archive writes one
+			if left.Files--; left.Files < 0 {
+				return tooMany() // gigabytes of them would be a small file
+			}
+			continue
 		}
 		if err := left.entry(h); err != nil {
 			return err
