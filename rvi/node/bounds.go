@@ -27,14 +27,7 @@ func (s *bounds) findJSON(b []byte) (int, error) {
 	for ; s.at < len(b); s.at++ {
 		c := b[s.at]
 		if s.quoted {
-			switch {
-			case s.escaped:
-				s.escaped = false
-			case c == '\\':
-				s.escaped = true
-			case c == '"':
-				s.quoted = false
-			}
+			s.inString(b, c)
 			continue
 		}
 		switch c {
@@ -51,6 +44,21 @@ func (s *bounds) findJSON(b []byte) (int, error) {
 		}
 	}
 	return 0, nil
+}
+
+// inString handles a byte of a string, and skips what follows up to the next
+// that means something.
+func (s *bounds) inString(b []byte, c byte) {
+	switch {
+	case s.escaped:
+		s.escaped = false
+	case c == '\\':
+		s.escaped = true
+	case c == '"':
+		s.quoted = false
+	default:
+		s.at += plain(b[s.at+1:])
+	}
 }
 
 func (s *bounds) findMsgpack(b []byte) (int, error) {

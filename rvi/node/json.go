@@ -2,6 +2,7 @@ package node
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"strconv"
@@ -113,21 +114,39 @@ func skipKey(b []byte, i int) (int, error) {
 }
 
 func skipString(b []byte, i int) (int, error) {
-	for ; i < len(b); i++ {
-		switch c := b[i]; {
-		case c == '"':
-			return i + 1, nil
-		case c < ' ':
+	for {
+		// Most of all bytes are in one string, a chunk's, with nothing to escape.
+		n := plain(b[i:])
+		if i += n; i >= len(b) || b[i] < ' ' {
 			return 0, errSyntax
-		case c == '\\':
-			n := escape(b[i+1:])
-			if n == 0 {
-				return 0, errSyntax
-			}
-			i += n
+		}
+		if b[i] == '"' {
+			return i + 1, nil
+		}
+		n = escape(b[i+1:])
+		if n == 0 {
+			return 0, errSyntax
+		}
+		i += 1 + n
+	}
+}
+
+// plain returns how many bytes come before the first that means something in a
+// string: a quote, a backslash or a control character. It takes eight at a time.
+func plain(b []byte) int {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	i := 0
+	for ; i+8 <= len(b); i += 8 {
+		x := binary.LittleEndian.Uint64(b[i:])
+		quote, slash := x^(ones*'"'), x^(ones*'\\')
+		if ((x-ones*' ')&^x|(quote-ones)&^quote|(slash-ones)&^slash)&tops != 0 {
+			break
 		}
 	}
-	return 0, errSyntax
+	for i < len(b) && b[i] >= ' ' && b[i] != '"' && b[i] != '\\' {
+		i++
+	}
+	return i
 }
 
 // escape returns the length of an escape sequence after its backslash, 0 if it

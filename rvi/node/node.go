@@ -104,6 +104,7 @@ type Node struct {
 	prefix string
 	rights Rights
 	client *http.Client
+	tls    *tls.Config // nil without an Identity
 	budget budget
 	ctx    context.Context // done when the node closes
 	stop   context.CancelFunc
@@ -194,6 +195,7 @@ func (n *Node) readIdentity() error {
 		}
 		n.rights = append(n.rights, g)
 	}
+	n.tls = n.tlsConfig()
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"maps"
 	"slices"
 	"strings"
@@ -268,7 +269,7 @@ func (l *link) accept(f frame, c cargo) (*service, error) {
 	if s := n.local[c.service]; s != nil && s.handler != nil && s.courier.idle() {
 		return s, nil
 	}
-	if !n.route(n.parcel(c.service, c.params, c.expires, l.peer)) {
+	if !n.route(n.parcel(c.service, bytes.Clone(c.params), c.expires, l.peer)) {
 		return refuse("queue_full", "too much is waiting for the service")
 	}
 	return nil, nil

@@ -1,7 +1,6 @@
 package node
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"slices"
@@ -18,7 +17,7 @@ type service struct {
 }
 
 // Send hands a message in for a service, given its full name; params is any
-// JSON value. It returns at once: nil says that the message is on its way or
+// JSON value, and not to be changed any more. It returns at once: nil says that the message is on its way or
 // waits for its service, not that it will arrive. What expires before that is
 // told to Options.Audit.
 //
@@ -73,9 +72,10 @@ func (n *Node) send(service string, params []byte, expires time.Time) (int64, er
 	return n.sent, nil
 }
 
+// parcel makes a parcel, which keeps params.
 func (n *Node) parcel(service string, params []byte, expires time.Time, from Peer) *parcel {
 	n.sequence++
-	return &parcel{seq: n.sequence, service: service, params: bytes.Clone(params), expires: bounded(expires, n.now()), from: from}
+	return &parcel{seq: n.sequence, service: service, params: params, expires: bounded(expires, n.now()), from: from}
 }
 
 // route puts a parcel into the queue of the local service or the link it is

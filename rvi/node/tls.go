@@ -18,9 +18,9 @@ func (n *Node) secure(ctx context.Context, raw net.Conn, opener bool) (greeted b
 	if err != nil {
 		return false // and told
 	}
-	conn := tls.Server(raw, n.tlsConfig())
+	conn := tls.Server(raw, n.tls)
 	if opener {
-		conn = tls.Client(raw, n.tlsConfig())
+		conn = tls.Client(raw, n.tls)
 	}
 	if err := l.shakeHands(conn); err != nil {
 		n.mu.Lock()
@@ -33,10 +33,14 @@ func (n *Node) secure(ctx context.Context, raw net.Conn, opener bool) (greeted b
 	return l.run()
 }
 
+// shakeHands leaves the handshake to a goroutine that ends with it, as it needs
+// a stack that the link's own would then keep.
 func (l *link) shakeHands(conn *tls.Conn) error {
 	ctx, cancel := context.WithTimeout(l.ctx, strangerPatience)
 	defer cancel()
-	return conn.HandshakeContext(ctx)
+	done := make(chan error)
+	go func() { done <- conn.HandshakeContext(ctx) }()
+	return <-done
 }
 
 // tlsConfig is that of both sides: there are no host names, a peer is its

@@ -1,0 +1,6 @@
+//go:build race
+
+package node
+
+// slack is what the race detector adds to everything, as a part of it.
+const slack = 4
