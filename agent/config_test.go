@@ -2,6 +2,7 @@ package agent
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -456,6 +457,16 @@ func TestCredentialsAreKept(t *testing.T) {
 	data, _ := os.ReadFile(path)
 	if err := toml.Unmarshal(data, &kept); err != nil || *kept.Auth.ClientID != "main" || *kept.Auth.ClientSecret != "x" {
 		t.Errorf("%s, %v", data, err)
+	}
+}
+
+func TestWithoutACredentialsFileTheConfigurationIsAll(t *testing.T) {
+	c, _, err := ParseConfig("sota.toml", []byte("[auth]\nclient_id = 'a'\nclient_secret = 'b'\ncredentials_file = ''\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(c.Apply(nil), c.KeepCredentials()); err != nil || c.Auth.ClientID != "a" {
+		t.Fatalf("%+v, %v", c.Auth, err)
 	}
 }
 

@@ -54,7 +54,7 @@ type credentialsTable struct {
 // readCredentials replaces id and secret by those of the credentials file, if
 // there is one. The file may lie in /tmp, so it must be ours and no link.
 func (c *Config) readCredentials() error {
-	if c.Auth == nil {
+	if c.Auth == nil || c.Auth.CredentialsFile == "" {
 		return nil
 	}
 	dir, err := openFolder(filepath.Dir(c.Auth.CredentialsFile), false)
@@ -87,7 +87,7 @@ func (c *Config) readCredentials() error {
 // file, unless that exists; its directory is made if needed. Flags are not
 // written back. It fails if either is empty, or on any error of writing.
 func (c Config) KeepCredentials() error {
-	if c.Auth == nil || c.fromFile == nil {
+	if c.Auth == nil || c.fromFile == nil || c.Auth.CredentialsFile == "" {
 		return nil
 	}
 	dir, err := openFolder(filepath.Dir(c.Auth.CredentialsFile), true)

@@ -157,7 +157,7 @@ var Keys = []Key{
 	{"auth", "server", "URL", "token server; /token on it is asked", func(c *Config) any { return &c.Auth.Server }, isURL},
 	{"auth", "client_id", "ID", "client id of this device", func(c *Config) any { return &c.Auth.ClientID }, nil},
 	{"auth", "client_secret", "SECRET", "client secret of this device", func(c *Config) any { return &c.Auth.ClientSecret }, nil},
-	{"auth", "credentials_file", "PATH", "file that keeps id and secret; it wins over the configuration", func(c *Config) any { return &c.Auth.CredentialsFile }, notEmpty},
+	{"auth", "credentials_file", "PATH", "file that keeps id and secret; it wins over the configuration; empty: none", func(c *Config) any { return &c.Auth.CredentialsFile }, nil},
 	{"core", "server", "URL", "update server", func(c *Config) any { return &c.Core.Server }, isURL},
 	{"core", "polling", "BOOL", "ask for updates regularly", func(c *Config) any { return &c.Core.Polling }, nil},
 	{"core", "polling_sec", "SECONDS", "time between two polls, 0 for never", func(c *Config) any { return &c.Core.PollingSec }, nil},

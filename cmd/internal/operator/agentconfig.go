@@ -2,7 +2,6 @@ package operator
 
 import (
 	"fmt"
-	"net/url"
 	"strings"
 )
 
@@ -13,9 +12,9 @@ type agentConfig struct {
 	clientID, secret        string // "" if the server asks for no proof
 }
 
-// toml writes the file. What lies in the credentials file wins over what is
-// here, and its default is one path for all devices of a machine: so it gets
-// one that only these credentials have.
+// toml writes the file. What lies in a credentials file would win over what is
+// here, and its default is one path for all devices of a machine: so there is
+// none, and the secret stays in one place.
 func (a agentConfig) toml() []byte {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
@@ -26,7 +25,7 @@ func (a agentConfig) toml() []byte {
 		line("server = %s", quote(a.server))
 		line("client_id = %s", quote(a.clientID))
 		line("client_secret = %s", quote(a.secret))
-		line("credentials_file = %s", quote("/tmp/updraft-agent-"+url.PathEscape(a.clientID)+".toml"))
+		line(`credentials_file = ""  # none: id and secret stay in this file only`)
 	}
 	line("\n[core]")
 	line("server = %s", quote(a.server))
