@@ -46,16 +46,14 @@ func (r Rights) covers(name string, now time.Time, patterns func(Grant) []string
 }
 
 // prefix is what the bearer is known by, with a trailing slash: the first
-// pattern it may host, or "" if that is none or stands for several nodes.
+// pattern it may host, or "" if that stands for several nodes.
 func (r Rights) prefix() string {
-	for _, g := range r {
-		for _, pattern := range g.Receive {
-			prefix, err := checkPrefix(pattern)
-			if err != nil || strings.Contains("/"+prefix, "/+/") {
-				return ""
-			}
-			return prefix
-		}
+	if len(r) == 0 || len(r[0].Receive) == 0 {
+		return ""
 	}
-	return ""
+	prefix, err := checkPrefix(r[0].Receive[0])
+	if err != nil || strings.Count(prefix, "/") < 3 || strings.Contains(prefix, "/+/") {
+		return ""
+	}
+	return prefix
 }
