@@ -57,7 +57,7 @@ const (
 
 // push adds a delivery; false if there is no room.
 func (c *courier) push(d delivery) bool {
-	if c.n.closed || c.gone || len(c.queue) >= c.n.opt.QueueMessages || c.bytes+d.size() > c.n.opt.QueueBytes {
+	if c.n.closed || c.gone || len(c.queue) >= c.n.opt.QueueMessages || c.bytes+d.size() > c.n.opt.QueueBytes || !c.fair(d) {
 		return false
 	}
 	c.queue = append(c.queue, d)
@@ -67,6 +67,22 @@ func (c *courier) push(d delivery) bool {
 		c.n.wg.Go(c.run)
 	}
 	return true
+}
+
+// fair reports whether a delivery leaves room for other peers': each may have a
+// quarter of the queue, by number, and half of it, by size.
+func (c *courier) fair(d delivery) bool {
+	if d.parcel == nil || d.parcel.from.Addr == "" {
+		return true
+	}
+	number, bytes, owner := 1, d.size(), d.parcel.owner()
+	for _, other := range c.queue {
+		if other.parcel != nil && other.parcel.owner() == owner {
+			number++
+			bytes += other.size()
+		}
+	}
+	return number <= max(c.n.opt.QueueMessages/4, 1) && (number == 1 || bytes <= c.n.opt.QueueBytes/2)
 }
 
 // idle reports that nothing is on its way, so that a message may overtake none.

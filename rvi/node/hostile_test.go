@@ -2,7 +2,12 @@ package node
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -113,7 +118,11 @@ func TestTenThousandAnnouncements(t *testing.T) {
 				}
 				p.say(string(appendSa(nil, true, names)))
 			}
-			if got := len(n.Links()[0].Services) + len(n.Links()[1].Services); got != maxPeerNames+1 {
+			got := 0
+			for _, link := range n.Links() {
+				got = max(got, len(link.Services))
+			}
+			if got != maxPeerNames {
 				t.Errorf("%d names", got)
 			}
 		})
@@ -210,5 +219,107 @@ func TestFragmentsAskedForButNotRead(t *testing.T) {
 			t.Errorf("%d bytes of buffers are missing", n.opt.BufferBytes-left)
 		}
 		_ = conn.Close()
+	})
+}
+
+func TestAFloodOfNonsenseFillsNoLog(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := &log{}
+		n := start(t, serverOptions(l))
+		besides(t, n, func() {
+			p := meet(t, n)
+			p.say(hello + strings.Repeat(`{"cmd":"nonsense"}`, 10_000))
+			_ = p.conn.Close()
+			synctest.Wait()
+		})
+		if got := l.reasons(); len(got) != complaints+1 || got[complaints] != "discarded" {
+			t.Errorf("%d events", len(got))
+		}
+	})
+}
+
+func TestOnlyWhatWasHereIsWaitedFor(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := &log{}
+		n := start(t, serverOptions(l))
+		p := meet(t, n)
+		p.say(hello + `{"cmd":"sa","stat":"av","svcs":["` + vin + `sota/notify"]}`)
+		p.say(fmt.Sprintf(`{"cmd":"rcv","tid":1,"mod":"proto_json_rpc","data":{"service":"%ssota/ack","timeout":60000,"parameters":[{}]}}`, backend))
+		if got := l.reasons(); !slices.Equal(got, []string{"unknown_service"}) || n.state().Waiting != 0 {
+			t.Errorf("%q, %+v", got, n.state())
+		}
+	})
+}
+
+// One vehicle's messages leave room for those of others in the queue of a
+// program that does not take them.
+func TestOneVehicleDoesNotFillAProgramsQueue(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := &log{}
+		o := serverOptions(l)
+		w := newNetwork()
+		o.Dial = w.dial
+		n := start(t, o)
+		register(t, n, "/sota/ack", "127.0.0.1:9")
+		talk := func(name string, times int) {
+			p := meet(t, n)
+			p.say(hello + `{"cmd":"sa","stat":"av","svcs":["genivi.org/vin/` + name + `/sota/notify"]}`)
+			for i := range times {
+				p.say(fmt.Sprintf(`{"cmd":"rcv","tid":1,"mod":"proto_json_rpc","data":{"service":"%ssota/ack","timeout":600000,"parameters":["%s %d"]}}`, backend, name, i))
+			}
+		}
+		talk("LOUD", 300)
+		talk("MEEK", 1)
+		if got := l.reasons(); !slices.Contains(got, "queue_full") {
+			t.Errorf("%q", got)
+		}
+		program := run(t, w, "127.0.0.1:9")
+		time.Sleep(lastPause)
+		got := program.take()
+		if !slices.Contains(got, `/ message /sota/ack ["MEEK 0"]`) || len(got) > 70 || got[1] != `/ message /sota/ack ["LOUD 1"]` {
+			t.Errorf("%d: %q", len(got), got)
+		}
+	})
+}
+
+func FuzzLink(f *testing.F) {
+	files, err := filepath.Glob("testdata/*valid/dlink-*")
+	if err != nil || len(files) == 0 {
+		f.Fatal("no vectors", err)
+	}
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+		if checkJSON(b) == nil {
+			f.Add(toMsgpack(nil, b))
+		}
+	}
+	o := serverOptions(&log{})
+	o.Audit, o.Announced, o.MessageBytes = func(Event) {}, nil, 4096
+	o.Now = func() time.Time { return vectorTime }
+	f.Fuzz(func(t *testing.T, b []byte) {
+		n := start(t, o)
+		handle(t, n, "/sota/ack")
+		here, there := net.Pipe()
+		ended := make(chan struct{})
+		go func() { defer close(ended); n.plain(n.ctx, there, false) }()
+		go func() { _, _ = io.Copy(io.Discard, here) }()
+		_ = here.SetWriteDeadline(time.Now().Add(5 * time.Second))
+		for _, part := range [][]byte{[]byte(hello), b} {
+			if _, err := here.Write(part); err != nil && !errors.Is(err, io.ErrClosedPipe) {
+				t.Fatalf("%q: %v", b, err)
+			}
+		}
+		_ = here.Close()
+		<-ended
+		if n.budget.left.Load() != n.opt.BufferBytes || n.state().Links != 0 || n.state().Strangers != 0 {
+			t.Fatalf("%q leaves something behind: %+v", b, n.state())
+		}
+		for _, name := range n.state().Routes {
+			t.Fatalf("%q leaves %q", b, name)
+		}
 	})
 }

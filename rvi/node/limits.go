@@ -15,6 +15,8 @@ const (
 	maxControls    = 256      // messages of the protocol itself waiting for one peer
 	maxPieces      = 4        // messages of one peer being put together
 	maxGaps        = 64       // between the pieces of one message
+	complaints     = 20       // about one peer that are told at once; then one a second
+	maxHosted      = 1024     // names of ours that may come back
 	maxSockets     = 64       // websockets at the edge
 
 	strangerPatience = 10 * time.Second // for TLS and the first au (rvi.md 3.3)

@@ -5,11 +5,15 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"net"
 	"slices"
+	"strings"
 	"time"
+
+	"golang.org/x/time/rate"
 
 	"github.com/updraft-ota/updraft/ota"
 )
@@ -39,6 +43,8 @@ type link struct {
 	pinger   *time.Timer
 	heard    time.Time
 	pieces   map[string]*piece
+	told     *rate.Limiter // of complaints about the peer
+	untold   int
 
 	out            []item
 	outBytes       int
@@ -97,7 +103,7 @@ func (n *Node) newLink(ctx context.Context, raw net.Conn, opener bool) (*link, e
 		return nil, ota.Fail(ota.KindTooMany, "too_many_strangers", "too many RVI links wait to be authorised")
 	}
 	l := &link{n: n, conn: raw, raw: raw, opener: opener, since: n.now(), start: time.Now(), heard: n.now(),
-		msgpack: n.opt.Msgpack, module: n.opt.Module, peer: Peer{Addr: addr}}
+		msgpack: n.opt.Msgpack, module: n.opt.Module, peer: Peer{Addr: addr}, told: rate.NewLimiter(1, complaints)}
 	l.ctx, l.cancel = context.WithCancel(ctx)
 	context.AfterFunc(l.ctx, func() { _ = raw.Close() })
 	n.links[l] = struct{}{}
@@ -197,13 +203,29 @@ func (l *link) judge(err error) error {
 		return err // its end has been told
 	case !ours:
 		l.n.audit("link_broken", l.peer.String(), "", err.Error())
+	case f.close:
+		l.n.audit(f.reason, l.peer.String(), "", "the link is closed")
 	default:
-		l.n.audit(f.reason, l.peer.String(), "", "")
+		l.complain(f.reason, "", "")
 	}
 	if ours && !f.close {
 		return nil
 	}
 	return err
+}
+
+// complain tells what is wrong with a message of the peer. One that sends
+// nothing else is counted, as it would fill the log.
+func (l *link) complain(reason, service, detail string) {
+	if !l.told.AllowN(time.Now(), 1) {
+		l.untold++
+		return
+	}
+	if l.untold > 0 {
+		detail = strings.TrimSpace(fmt.Sprintf("%s (and %d others before it)", detail, l.untold))
+		l.untold = 0
+	}
+	l.n.audit(reason, l.peer.String(), service, detail)
 }
 
 // limit is the largest message the peer may send.
@@ -250,6 +272,9 @@ func (l *link) kill() {
 	}
 	for id := range l.pieces {
 		l.dropPiece(id)
+	}
+	if l.untold > 0 {
+		n.audit("discarded", l.peer.String(), "", fmt.Sprintf("%d messages that were not told one by one", l.untold))
 	}
 	n.later(func() { _ = l.raw.Close() })
 	l.forget(slices.Sorted(maps.Keys(l.names)))

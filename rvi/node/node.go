@@ -32,8 +32,11 @@ type Options struct {
 	// may be called at.
 	EdgeAllow []netip.Prefix
 
-	Audit     func(Event)        // told of whatever is discarded or refused; the log if nil
-	Announced func(Announcement) // told of peers' services that come and go; may be nil
+	// Audit is told of whatever is discarded or refused (the log if nil), and
+	// Announced of peers' services that come and go (nobody if nil): one after
+	// the other, in the order it happened. They may call the node, but not wait.
+	Audit     func(Event)
+	Announced func(Announcement)
 
 	MessageBytes  int           // one message; 1 MiB if zero
 	QueueMessages int           // waiting for one peer or local service; 256 if zero
@@ -122,7 +125,9 @@ type Node struct {
 	sockets   int
 	closers   map[io.Closer]struct{}
 	closed    bool
-	deferred  []func() // what is called when mu is free
+	deferred  []func()        // what is called when mu is free
+	calling   bool            // somebody is at it
+	hosted    map[string]bool // our services, and those that may come back
 }
 
 // New makes a node. The error (KindInvalid) tells what is wrong with the
@@ -134,7 +139,7 @@ func New(o Options) (*Node, error) {
 	}
 	defaults(&o)
 	n := &Node{opt: o, prefix: prefix, rights: o.Rights, local: map[string]*service{}, couriers: map[string]*courier{},
-		links: map[*link]struct{}{}, routes: map[string]*link{}, closers: map[io.Closer]struct{}{}}
+		links: map[*link]struct{}{}, routes: map[string]*link{}, closers: map[io.Closer]struct{}{}, hosted: map[string]bool{}}
 	n.budget.left.Store(o.BufferBytes)
 	if o.Identity != nil {
 		if err := n.readIdentity(); err != nil {
@@ -204,14 +209,26 @@ func (n *Node) now() time.Time { return n.opt.Now() }
 // later calls f when mu, which the caller holds, is free.
 func (n *Node) later(f func()) { n.deferred = append(n.deferred, f) }
 
-// unlock frees mu and calls whoever is to hear of what was decided.
+// unlock frees mu and calls whoever is to hear of what was decided. If another
+// goroutine is at it already it leaves that to it, so that all hear of things in
+// the order they happened.
 func (n *Node) unlock() {
-	calls := n.deferred
-	n.deferred = nil
-	n.mu.Unlock()
-	for _, f := range calls {
-		f()
+	if n.calling {
+		n.mu.Unlock()
+		return
 	}
+	n.calling = true
+	for len(n.deferred) > 0 {
+		calls := n.deferred
+		n.deferred = nil
+		n.mu.Unlock()
+		for _, f := range calls {
+			f()
+		}
+		n.mu.Lock()
+	}
+	n.calling = false
+	n.mu.Unlock()
 }
 
 // open remembers what Close has to close; ok is false when it was called already.

@@ -99,7 +99,7 @@ func (l *link) verify(creds []string) (rights Rights, entitled bool) {
 			continue
 		}
 		n.mu.Lock()
-		n.audit(err.Error(), l.peer.String(), "", "a credential is ignored")
+		l.complain(err.Error(), "", "a credential is ignored")
 		n.unlock()
 	}
 	return rights, true
@@ -240,7 +240,7 @@ func (l *link) receive(f frame) error {
 	m := Message{Service: c.service, Params: c.params, Expires: c.expires, Peer: l.peer}
 	if err := s.handler(l.ctx, m); err != nil {
 		l.n.mu.Lock()
-		l.n.audit("not_delivered", l.peer.String(), c.service, err.Error())
+		l.complain("not_delivered", c.service, err.Error())
 		l.n.unlock()
 	}
 	return nil
@@ -253,7 +253,7 @@ func (l *link) accept(f frame, c cargo) (*service, error) {
 	n.mu.Lock()
 	defer n.unlock()
 	refuse := func(reason, detail string) (*service, error) {
-		n.audit(reason, l.peer.String(), c.service, detail)
+		l.complain(reason, c.service, detail)
 		return nil, nil
 	}
 	switch {
@@ -263,6 +263,8 @@ func (l *link) accept(f frame, c cargo) (*service, error) {
 		return refuse("unauthorized", "it is no service of this node")
 	case !c.expires.After(now):
 		return refuse("expired", "it came too late")
+	case !n.hosted[c.service]:
+		return refuse("unknown_service", "it was never registered here")
 	}
 	l.received++
 	l.module, _ = text(f.mod)

@@ -137,6 +137,9 @@ func (n *Node) host(name string, c *courier, h Handler) error {
 	n.local[name] = &service{name: name, courier: c, handler: h}
 	c.services++
 	c.gone = false
+	if len(n.hosted) < maxHosted {
+		n.hosted[name] = true
+	}
 	if c.url != nil {
 		n.couriers[c.to] = c
 	}

@@ -48,7 +48,11 @@ func (n *Node) hold(p *parcel) bool {
 	if q == nil {
 		q = &queue{}
 	}
-	if len(q.parcels) >= n.opt.QueueMessages || q.bytes+p.size() > n.opt.QueueBytes || w.bytes+p.size() > n.opt.WaitingBytes {
+	limit := n.opt.WaitingBytes
+	if p.from.Addr != "" {
+		limit /= 4 // peers shall not leave no room for what is to be sent
+	}
+	if len(q.parcels) >= n.opt.QueueMessages || q.bytes+p.size() > n.opt.QueueBytes || w.bytes+p.size() > limit {
 		return false
 	}
 	if w.queues == nil {
