@@ -33,9 +33,10 @@ var rooms = map[string][]string{
 	"agent/gateway":    {"ota", "agent"},
 	"agent/pacman":     {"ota", "agent"},
 	"swm":              {"ota"},
+	"rvi":              {"ota", "rvi/node"},
 	"rvi/node":         {"ota"},
 	"packaging":        {"agent"}, // what is shipped, held to the code by tests
-	"cmd":              {"ota", "sign", "blob", "store", "httpapi", "httpapi/operator", "fleet", "agent", "agent/gateway", "agent/pacman", "swm", "rvi/node"},
+	"cmd":              {"ota", "sign", "blob", "store", "httpapi", "httpapi/operator", "fleet", "agent", "agent/gateway", "agent/pacman", "swm", "rvi", "rvi/node"},
 }
 
 // outside are packages through which a room would reach past its words.

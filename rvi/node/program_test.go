@@ -78,7 +78,7 @@ func TestAProgramRegistersAnewAtANodeThatLostIt(t *testing.T) {
 		client.Handle("/sota/notify", (&inbox{}).handle)
 		synctest.Wait()
 		_ = first.Close()
-		time.Sleep(programCheck)
+		time.Sleep(programCheck + time.Second)
 		if err := client.Send(t.Context(), backend+"sota/ack", json.RawMessage(`1`), time.Minute); ota.KindOf(err) != ota.KindUnreachable {
 			t.Error(err)
 		}
