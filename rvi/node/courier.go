@@ -57,16 +57,21 @@ const (
 
 // push adds a delivery; false if there is no room.
 func (c *courier) push(d delivery) bool {
-	if c.n.closed || c.gone || len(c.queue) >= c.n.opt.QueueMessages || c.bytes+d.size() > c.n.opt.QueueBytes || !c.fair(d) {
+	if c.n.closed || c.gone || len(c.queue) >= c.n.opt.QueueMessages || c.bytes+d.size() > c.n.opt.QueueBytes || !c.n.room(d.size()) || !c.fair(d) {
 		return false
 	}
 	c.queue = append(c.queue, d)
-	c.bytes += d.size()
+	c.count(d.size())
 	if !c.busy {
 		c.busy = true
 		c.n.wg.Go(c.run)
 	}
 	return true
+}
+
+func (c *courier) count(bytes int) {
+	c.bytes += bytes
+	c.n.queued += bytes
 }
 
 // fair reports whether a delivery leaves room for other peers': each may have a
@@ -95,7 +100,7 @@ func (c *courier) takeBack(name string) (parcels []*parcel) {
 		if d.name() != name && !c.gone {
 			return false
 		}
-		c.bytes -= d.size()
+		c.count(-d.size())
 		if d.parcel != nil {
 			parcels = append(parcels, d.parcel)
 		}
@@ -131,7 +136,7 @@ func (c *courier) next() (delivery, bool) {
 	for len(c.queue) > 0 {
 		d := c.queue[0]
 		c.queue = slices.Delete(c.queue, 0, 1)
-		c.bytes -= d.size()
+		c.count(-d.size())
 		switch {
 		case c.n.closed:
 			c.n.audit("closed", "local", d.name(), "the node ended before the service had the message")
@@ -162,6 +167,6 @@ func (c *courier) settle(d delivery, err error) (again bool) {
 		return false
 	}
 	c.queue = slices.Insert(c.queue, 0, d)
-	c.bytes += d.size()
+	c.count(d.size())
 	return true
 }

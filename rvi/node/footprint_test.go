@@ -18,7 +18,7 @@ import (
 const (
 	idleTCP  = 20 << 10
 	idleTLS  = 48 << 10
-	vehicles = 200
+	vehicles = 100
 )
 
 func inUse() int64 {

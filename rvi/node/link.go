@@ -284,6 +284,7 @@ func (l *link) kill() {
 			unsent = append(unsent, it.parcel)
 		}
 	}
+	n.queued -= l.outBytes
 	l.out, l.outBytes = nil, 0
 	n.reroute(unsent)
 }

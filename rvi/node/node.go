@@ -32,6 +32,12 @@ type Options struct {
 	// may be called at.
 	EdgeAllow []netip.Prefix
 
+	// Addresses are what Keep was told last, by an earlier node: the network
+	// address of each service registered at the edge, by its full name. Keep is
+	// called before a change is answered; if it fails there is none. Nil keeps none.
+	Addresses map[string]string
+	Keep      func(addresses map[string]string) error
+
 	// Audit is told of whatever is discarded or refused (the log if nil), and
 	// Announced of peers' services that come and go (nobody if nil): one after
 	// the other, in the order it happened. They may call the node, but not wait.
@@ -41,7 +47,7 @@ type Options struct {
 	MessageBytes  int           // one message; 1 MiB if zero
 	QueueMessages int           // waiting for one peer or local service; 256 if zero
 	QueueBytes    int           // the same in bytes of their parameters; 1 MiB if zero
-	WaitingBytes  int           // waiting for all peers that are away; 64 MiB if zero
+	QueuedBytes   int           // the same in all queues together; 512 MiB if zero
 	BufferBytes   int64         // that all links may hold in messages coming in; 256 MiB if zero
 	Services      int           // that may be registered at the edge; 256 if zero
 	Links         int           // at a time; 16 384 if zero
@@ -113,6 +119,8 @@ type Node struct {
 	stop   context.CancelFunc
 	wg     sync.WaitGroup // every goroutine
 
+	keeping sync.Mutex // taken before mu, while Keep runs
+
 	mu        sync.Mutex
 	local     map[string]*service // by full name
 	couriers  map[string]*courier // by network address
@@ -120,6 +128,7 @@ type Node struct {
 	strangers int
 	routes    map[string]*link // the link that announced a name last
 	waiting   waiting
+	queued    int // bytes of parcels in all queues
 	sequence  uint64
 	sent      int64 // messages of local services to others
 	sockets   int
@@ -151,6 +160,7 @@ func New(o Options) (*Node, error) {
 	}
 	n.client = n.edgeClient()
 	n.ctx, n.stop = context.WithCancel(context.Background())
+	n.restore(o.Addresses)
 	return n, nil
 }
 
@@ -158,7 +168,7 @@ func defaults(o *Options) {
 	set(&o.MessageBytes, 1<<20)
 	set(&o.QueueMessages, 256)
 	set(&o.QueueBytes, 1<<20)
-	set(&o.WaitingBytes, 64<<20)
+	set(&o.QueuedBytes, 512<<20)
 	set(&o.BufferBytes, 256<<20)
 	set(&o.Services, 256)
 	set(&o.Links, 16<<10)
@@ -205,6 +215,9 @@ func (n *Node) readIdentity() error {
 }
 
 func (n *Node) now() time.Time { return n.opt.Now() }
+
+// room reports whether so many bytes more may be queued, of all that is.
+func (n *Node) room(bytes int) bool { return n.queued+bytes <= n.opt.QueuedBytes }
 
 // later calls f when mu, which the caller holds, is free.
 func (n *Node) later(f func()) { n.deferred = append(n.deferred, f) }

@@ -127,11 +127,30 @@ func (p *parcel) message() Message {
 	return Message{Service: p.service, Params: p.params, Expires: p.expires, Peer: p.from}
 }
 
+// mayHost checks that one more service may be registered at the edge: KindTooMany
+// or KindForbidden.
+func (n *Node) mayHost(name string) error {
+	n.mu.Lock()
+	defer n.unlock()
+	if n.local[name] == nil && len(n.local) >= n.opt.Services {
+		n.audit("too_many_services", "edge", name, "")
+		return ota.Fail(ota.KindTooMany, "too_many_services", "too many services are registered")
+	}
+	return n.entitled(name)
+}
+
+func (n *Node) entitled(name string) error {
+	if n.rights.MayReceive(name, n.now()) {
+		return nil
+	}
+	n.audit("unauthorized", "local", name, "our own credentials do not allow to host it")
+	return ota.Fail(ota.KindForbidden, "unauthorized", "our RVI credentials do not allow to host %s", name)
+}
+
 // host makes a service ours, and tells everybody.
 func (n *Node) host(name string, c *courier, h Handler) error {
-	if !n.rights.MayReceive(name, n.now()) {
-		n.audit("unauthorized", "local", name, "our own credentials do not allow to host it")
-		return ota.Fail(ota.KindForbidden, "unauthorized", "our RVI credentials do not allow to host %s", name)
+	if err := n.entitled(name); err != nil {
+		return err
 	}
 	old := n.local[name]
 	n.local[name] = &service{name: name, courier: c, handler: h}

@@ -149,16 +149,29 @@ func (n *Node) register(p fields, where place) (result, *rpcError) {
 	if e != nil {
 		return result{}, e
 	}
-	n.mu.Lock()
-	defer n.unlock()
-	if n.local[name] == nil && len(n.local) >= n.opt.Services {
-		n.audit("too_many_services", "edge", name, "")
-		return result{}, refuse(codeUnprocessed, "too_many_services", "too many services are registered")
-	}
-	if err := n.host(name, c, nil); err != nil {
+	if err := n.mayHost(name); err != nil {
 		return result{}, refuseFor(err)
 	}
+	err = n.change(func(addresses map[string]string) {
+		delete(addresses, name)
+		if c.url != nil {
+			addresses[name] = c.to
+		}
+	}, func() error { return n.host(name, c, nil) })
+	if err != nil {
+		return result{}, n.failed(err, name)
+	}
 	return result{Service: name}, nil
+}
+
+// failed tells a failure that is not the caller's, and returns what it hears of it.
+func (n *Node) failed(err error, name string) *rpcError {
+	if ota.KindOf(err) == ota.KindInternal {
+		n.mu.Lock()
+		n.audit("internal", "edge", name, err.Error())
+		n.unlock()
+	}
+	return refuseFor(err)
 }
 
 // unregister takes a full name; any other does nothing (rvi.md 2.3).
@@ -167,10 +180,14 @@ func (n *Node) unregister(p fields) (result, *rpcError) {
 	if e != nil {
 		return result{}, e
 	}
-	n.mu.Lock()
-	defer n.unlock()
-	if s := n.local[name]; s != nil && s.handler == nil {
-		n.unhost(name)
+	err := n.change(func(addresses map[string]string) { delete(addresses, name) }, func() error {
+		if s := n.local[name]; s != nil && s.handler == nil {
+			n.unhost(name)
+		}
+		return nil
+	})
+	if err != nil {
+		return result{}, n.failed(err, name)
 	}
 	return result{}, nil
 }

@@ -31,8 +31,7 @@ func (p *parcel) owner() string {
 // waiting are messages whose service nobody has announced. Guarded by Node.mu.
 type waiting struct {
 	queues map[string]*queue // by owner
-	bytes  int
-	timer  *time.Timer // for the first that expires
+	timer  *time.Timer       // for the first that expires
 	first  time.Time
 }
 
@@ -48,12 +47,11 @@ func (n *Node) hold(p *parcel) bool {
 	if q == nil {
 		q = &queue{}
 	}
-	limit := n.opt.WaitingBytes
-	if p.from.Addr != "" {
-		limit /= 4 // peers shall not leave no room for what is to be sent
-	}
-	if len(q.parcels) >= n.opt.QueueMessages || q.bytes+p.size() > n.opt.QueueBytes || w.bytes+p.size() > limit {
+	if len(q.parcels) >= n.opt.QueueMessages || q.bytes+p.size() > n.opt.QueueBytes || !n.room(p.size()) {
 		return false
+	}
+	if p.from.Addr != "" && !n.room(n.opt.QueuedBytes/2) {
+		return false // peers shall leave room for what is to be sent
 	}
 	if w.queues == nil {
 		w.queues = map[string]*queue{}
@@ -61,7 +59,7 @@ func (n *Node) hold(p *parcel) bool {
 	w.queues[p.owner()] = q
 	q.parcels = append(q.parcels, p)
 	q.bytes += p.size()
-	w.bytes += p.size()
+	n.queued += p.size()
 	n.expireAt(p.expires)
 	return true
 }
@@ -116,7 +114,7 @@ func (n *Node) take(owners []string, match func(*parcel) bool) (taken []*parcel)
 			}
 			taken = append(taken, p)
 			q.bytes -= p.size()
-			w.bytes -= p.size()
+			n.queued -= p.size()
 			return true
 		})
 		if len(q.parcels) == 0 {

@@ -155,7 +155,12 @@ func start(t testing.TB, o Options) *Node {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = n.Close() })
+	t.Cleanup(func() {
+		_ = n.Close()
+		if n.queued != 0 || n.budget.left.Load() != n.opt.BufferBytes || n.strangers != 0 || n.sockets != 0 {
+			t.Errorf("not given back: %d bytes queued, %d of buffers, %d strangers", n.queued, n.opt.BufferBytes-n.budget.left.Load(), n.strangers)
+		}
+	})
 	return n
 }
 
@@ -274,6 +279,6 @@ func (n *Node) state() state {
 	for _, q := range n.waiting.queues {
 		s.Waiting += len(q.parcels)
 	}
-	s.Held = n.waiting.bytes
+	s.Held = n.queued
 	return s
 }

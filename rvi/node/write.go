@@ -23,10 +23,11 @@ func (l *link) pushControl(text []byte) {
 
 // pushParcel queues a message; false if too much is queued already.
 func (l *link) pushParcel(p *parcel) bool {
-	if len(l.out)-l.controls >= l.n.opt.QueueMessages || l.outBytes+p.size() > l.n.opt.QueueBytes {
+	if len(l.out)-l.controls >= l.n.opt.QueueMessages || l.outBytes+p.size() > l.n.opt.QueueBytes || !l.n.room(p.size()) {
 		return false
 	}
 	l.outBytes += p.size()
+	l.n.queued += p.size()
 	l.push(item{parcel: p})
 	return true
 }
@@ -138,6 +139,7 @@ func (l *link) pop() item {
 	l.out = slices.Delete(l.out, 0, 1)
 	if it.parcel != nil {
 		l.outBytes -= it.parcel.size()
+		l.n.queued -= it.parcel.size()
 	} else {
 		l.controls--
 	}
