@@ -292,7 +292,12 @@ func TestAWebsocket(t *testing.T) {
 	if _, b, err := conn.Read(ctx); err != nil || string(b) != `{"json-rpc":"2.0","method":"message","params":{"service_name":"/sota/notify","parameters":[{"a":1}]}}` {
 		t.Errorf("%s, %v", b, err)
 	}
-	_ = conn.Close(websocket.StatusNormalClosure, "")
+	if err := conn.Write(ctx, websocket.MessageText, make([]byte, n.opt.MessageBytes+1)); err != nil {
+		t.Error(err)
+	}
+	if _, _, err := conn.Read(ctx); websocket.CloseStatus(err) != websocket.StatusMessageTooBig {
+		t.Errorf("a message that is too big: %v", err)
+	}
 	if err := n.Close(); err != nil {
 		t.Error(err)
 	}
@@ -302,4 +307,42 @@ func TestAWebsocket(t *testing.T) {
 	if s := n.state(); len(s.Local) != 0 || len(l.reasons()) != 0 {
 		t.Errorf("%+v", s)
 	}
+}
+
+func TestAMessageFollowsAProgramThatMoves(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		p := newPair(t)
+		register(t, p.vehicle, "/sota/chunk", "127.0.0.1:1")
+		p.link(t)
+		send(t, p.server, vin+"sota/chunk", `1`)
+		time.Sleep(time.Second)
+		call(p.vehicle, `{"jsonrpc":"2.0","id":5,"method":"unregister_service","params":{"service":"`+vin+`sota/chunk"}}`)
+		moved := run(t, p.net, "127.0.0.1:2")
+		register(t, p.vehicle, "/sota/chunk", "127.0.0.1:2")
+		time.Sleep(time.Second)
+		if got := moved.take(); !slices.Equal(got, []string{"/ message /sota/chunk 1"}) {
+			t.Errorf("%q", got)
+		}
+	})
+}
+
+func TestRedirectsLeadNowhere(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w, l := newNetwork(), &log{}
+		o := vehicleOptions(l)
+		o.Dial = w.dial
+		n := start(t, o)
+		door := w.listen("127.0.0.1:1")
+		elsewhere := run(t, w, "127.0.0.1:2")
+		server := &http.Server{Handler: http.RedirectHandler("http://127.0.0.1:2/", http.StatusTemporaryRedirect)}
+		go func() { _ = server.Serve(door) }()
+		defer func() { _ = server.Close() }()
+		register(t, n, "/sota/notify", "127.0.0.1:1")
+		n.mu.Lock()
+		n.route(n.parcel(vin+"sota/notify", []byte(`1`), time.Now().Add(time.Minute), Peer{Addr: "x"}))
+		n.unlock()
+		if got := elsewhere.take(); len(got) > 0 || !slices.Equal(l.reasons(), []string{"not_delivered"}) {
+			t.Errorf("led to %q", got)
+		}
+	})
 }

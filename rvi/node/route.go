@@ -79,8 +79,8 @@ func (n *Node) parcel(service string, params []byte, expires time.Time, from Pee
 }
 
 // route puts a parcel into the queue of the local service or the link it is
-// for, or lets it wait for one; false if that queue is full. Peers' messages
-// are never passed on to peers.
+// for, or lets it wait for one; false if that queue is full. A name of ours is
+// never routed to a link, so that peers' messages are not passed on to peers.
 func (n *Node) route(p *parcel) bool {
 	if n.closed {
 		return n.hold(p) // for Close to tell
@@ -88,7 +88,7 @@ func (n *Node) route(p *parcel) bool {
 	if s := n.local[p.service]; s != nil {
 		return s.courier.push(delivery{parcel: p})
 	}
-	if l := n.routes[p.service]; l != nil && p.from.Addr == "" {
+	if l := n.routes[p.service]; l != nil {
 		return l.pushParcel(p)
 	}
 	return n.hold(p)

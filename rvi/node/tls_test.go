@@ -196,6 +196,14 @@ func TestWhomTLSRefuses(t *testing.T) {
 			id := newAuthority(t, 1).identity(t, vehicleGrant)
 			return id
 		},
+		"a curve that is not admitted": func(t testing.TB, a authority) *Identity {
+			key, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := a.sign(t, &x509.Certificate{SerialNumber: big.NewInt(9), NotBefore: a.cert.NotBefore, NotAfter: a.cert.NotAfter}, &key.PublicKey, a.cert)
+			return &Identity{Certificate: tls.Certificate{Certificate: [][]byte{c.Raw}, PrivateKey: key}}
+		},
 		"a certificate that is over": func(t testing.TB, a authority) *Identity {
 			a.cert = &x509.Certificate{NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(-time.Minute), Subject: a.cert.Subject, RawSubject: a.cert.RawSubject}
 			return a.identity(t, vehicleGrant)
