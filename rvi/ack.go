@@ -20,7 +20,7 @@ func readAck(f fields, d Dialect) BackendMessage {
 	if v == nil {
 		return m
 	}
-	s := scanner{text: v}
+	s := scanner{text: v, checked: true}
 	if s.peek() != '[' {
 		f.wrong("chunks", "an array")
 		return m

@@ -70,15 +70,37 @@ func (d *Device) Ask(u Unit, now time.Time) {
 }
 
 // Restore takes a transfer from before a restart, with the chunks that are
-// durable; those the file cannot have are left out.
-func (d *Device) Restore(s Start, durable Chunks, now time.Time) {
+// durable; those the file cannot have are left out. One that is being installed,
+// or was reported, is restored as that, so that neither a start nor a finish
+// that comes again makes it come twice; its chunks may be gone. What was being
+// checked is restored as Receiving.
+func (d *Device) Restore(s Start, durable Chunks, stage Stage, now time.Time) {
 	var held Chunks
+	if stage == Installing || stage == Reported {
+		held = Upto(s.Chunks)
+	} else {
+		stage = Receiving
+	}
 	for i := range durable.All() {
 		if 1 <= i && i <= s.Chunks {
 			held.Add(i)
 		}
 	}
-	d.put(s, held, now).resumed = false
+	r := d.put(s, held, now)
+	r.stage, r.resumed = stage, false
+}
+
+// Back says that the way to the backend is there again after a while. It
+// returns the units to acknowledge: those whose finish may have been lost.
+func (d *Device) Back(now time.Time) []Unit {
+	var list []Unit
+	for u, r := range d.files {
+		if r.stage == Receiving && (r.complete() || r.refused) {
+			r.nudged, r.nudge = now, AckTimeout
+			list = append(list, u)
+		}
+	}
+	return ordered(list)
 }
 
 // Start takes a start. fresh tells that the file is a new one: the caller

@@ -96,9 +96,36 @@ func TestAStartOfTheSameFileGoesOn(t *testing.T) {
 
 func TestWhatWasStoredSurvivesARestart(t *testing.T) {
 	var d Device
-	d.Restore(fileOf(3), ChunkSet(0, 1, 3, 7), noon)
+	d.Restore(fileOf(3), ChunkSet(0, 1, 3, 7), Checking, noon)
 	if got := d.Held(unit); !got.Equal(ChunkSet(1, 3)) {
 		t.Error(got)
+	}
+}
+
+func TestWhatWasInstalledBeforeARestartDoesNotComeTwice(t *testing.T) {
+	for stage, want := range map[Stage]Ending{Installing: Wait, Reported: Again} {
+		var d Device
+		d.Restore(fileOf(3), Chunks{}, stage, noon)
+		if fresh, err := d.Start(fileOf(3), noon); fresh || err != nil || !d.Held(unit).Equal(Upto(3)) {
+			t.Error(stage, fresh, err, d.Held(unit))
+		}
+		if e, err := d.Finish(Finish{Unit: unit}, noon); e != want || err != nil {
+			t.Error(stage, e, err)
+		}
+	}
+}
+
+func TestWhenTheLinkIsBackWholeFilesAreAcknowledged(t *testing.T) {
+	d := receiving(t, fileOf(2), 1)
+	if list := d.Back(at(1)); len(list) != 0 {
+		t.Error(list)
+	}
+	d.Stored(unit, 2, at(2))
+	if diff := cmp.Diff([]Unit{unit}, d.Back(at(1000))); diff != "" {
+		t.Error(diff)
+	}
+	if due := d.Tick(at(1029)); len(due.Ack) != 0 {
+		t.Error("it was acknowledged just now", due)
 	}
 }
 

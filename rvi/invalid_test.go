@@ -35,7 +35,7 @@ func TestWhatADeviceRefuses(t *testing.T) {
 		t.Run(v.name(), func(t *testing.T) {
 			var d Device
 			if u, n, ok := transferOf(t, v, 1); ok {
-				d.Restore(Start{Unit: u, Chunks: n, Size: -1, Checksum: "x"}, Chunks{}, noon)
+				d.Restore(Start{Unit: u, Chunks: n, Size: -1, Checksum: "x"}, Chunks{}, Receiving, noon)
 			}
 			err := tellDevice(t, &d, v)
 			compare(t, v, RefusedAtDevice(err), err)

@@ -1,6 +1,7 @@
 package rvi
 
 import (
+	"bytes"
 	"encoding/json"
 	"strconv"
 	"strings"
@@ -25,6 +26,8 @@ type scanner struct {
 	text []byte
 	at   int
 	bad  bool
+	// checked says that the text is known to be JSON, and is only taken apart.
+	checked bool
 }
 
 // peek skips white space and returns the next byte, 0 at the end.
@@ -55,10 +58,10 @@ func (s *scanner) value(depth int) []byte {
 	case '{', '[':
 		s.walk(depth, func([]byte, []byte) {})
 	default:
-		for s.at < len(s.text) && strings.IndexByte(",]} \t\r\n", s.text[s.at]) < 0 {
+		for s.at < len(s.text) && !ends(s.text[s.at]) {
 			s.at++
 		}
-		s.bad = s.bad || !json.Valid(s.text[from:s.at])
+		s.bad = s.bad || !s.checked && !scalar(s.text[from:s.at])
 	}
 	return s.text[from:s.at]
 }
@@ -101,20 +104,47 @@ func (s *scanner) walk(depth int, f func(key, value []byte)) {
 }
 
 func (s *scanner) skipString() {
-	for s.at++; s.at < len(s.text); s.at++ {
-		switch c := s.text[s.at]; {
-		case c == '"':
-			s.at++
+	s.at++
+	for quote := s.find('"'); ; {
+		if quote < 0 {
+			s.at, s.bad = len(s.text), true
 			return
-		case c < ' ':
-			s.bad = true
+		}
+		part := s.text[s.at:quote]
+		escape := bytes.IndexByte(part, '\\')
+		if escape >= 0 {
+			part = part[:escape]
+		}
+		s.bad = s.bad || !s.checked && hasControl(part)
+		s.at += len(part) + 1
+		if escape < 0 {
 			return
-		case c == '\\':
-			s.at++
-			s.skipEscape()
+		}
+		s.skipEscape()
+		if s.at++; s.at > quote {
+			quote = s.find('"')
 		}
 	}
-	s.bad = true
+}
+
+func hasControl(part []byte) bool {
+	for _, c := range part {
+		if c < ' ' {
+			return true
+		}
+	}
+	return false
+}
+
+// find returns where the next such byte is, from here on; -1 if nowhere.
+func (s *scanner) find(c byte) int {
+	if s.at > len(s.text) {
+		return -1
+	}
+	if i := bytes.IndexByte(s.text[s.at:], c); i >= 0 {
+		return s.at + i
+	}
+	return -1
 }
 
 // skipEscape leaves the scanner at the last byte of an escape sequence.
@@ -126,6 +156,23 @@ func (s *scanner) skipEscape() {
 		return
 	}
 	s.bad = s.bad || s.at >= len(s.text) || strings.IndexByte(`"\/bfnrt`, s.text[s.at]) < 0
+}
+
+// ends reports whether c ends a number or a word.
+func ends(c byte) bool {
+	switch c {
+	case ',', ']', '}', ' ', '\t', '\r', '\n':
+		return true
+	}
+	return false
+}
+
+// scalar reports whether v is a number, true, false or null.
+func scalar(v []byte) bool {
+	if _, ok := number(v); ok && (v[0] != '0' || len(v) == 1) && v[0] != '-' {
+		return true // most are indices of chunks
+	}
+	return json.Valid(v)
 }
 
 // readJSON checks a whole message and returns its text without white space
@@ -147,7 +194,7 @@ func elements(v []byte) (list [][]byte, ok bool) {
 	if len(v) == 0 || v[0] != '[' {
 		return nil, false
 	}
-	s := scanner{text: v}
+	s := scanner{text: v, checked: true}
 	s.walk(maxDepth, func(_, e []byte) { list = append(list, e) })
 	return list, true
 }
@@ -158,7 +205,7 @@ func members(v []byte) (found map[string][]byte, ok bool) {
 		return nil, false
 	}
 	found = map[string][]byte{}
-	s := scanner{text: v}
+	s := scanner{text: v, checked: true}
 	s.walk(maxDepth, func(key, value []byte) {
 		name, _ := text(key)
 		found[name] = value

@@ -334,7 +334,10 @@ func (w *world) cut(what string) {
 			durable.Add(i)
 		}
 		w.device = &Device{ChunkSize: tiny}
-		w.device.Restore(w.file, durable, w.now)
+		w.device.Restore(w.file, durable, Receiving, w.now)
+	}
+	for range w.device.Back(w.now) {
+		w.ack()
 	}
 	w.do(w.vehicle.Back(w.now))
 }

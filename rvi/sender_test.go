@@ -142,6 +142,20 @@ func TestNoReportWithinADay(t *testing.T) {
 	}
 }
 
+func TestAReportIsAwaitedAcrossARestart(t *testing.T) {
+	v := NewVehicle()
+	v.Await(File{Unit: unit, Chunks: 3}, noon)
+	expect(t, v.Back(at(1)).Send, nil)
+	turn, err := v.Ack(unit, Upto(3), at(2))
+	if turn.Send != nil || err != nil {
+		t.Error(turn, err)
+	}
+	if d := v.Deadline(); !d.Equal(noon.Add(ReportLimit)) {
+		t.Error(d)
+	}
+	expect(t, v.Report(unit, at(3)).Send, []Order{{Service: ServiceGetPackages}})
+}
+
 // files are of one chunk each.
 func files(names ...string) (list []File) {
 	for _, n := range names {

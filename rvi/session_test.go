@@ -208,7 +208,7 @@ func TestRecordedSessionsAtTheDevice(t *testing.T) {
 		calls, fromDevice := s.said()
 		d := Device{ChunkSize: s.ChunkSize}
 		if name == "2015-resume.json" {
-			d.Restore(Start{Unit: Unit{Package: ghc}, Chunks: 5, Checksum: sumsOf(content).SHA1, Size: -1}, ChunkSet(1, 2, 5), noon)
+			d.Restore(Start{Unit: Unit{Package: ghc}, Chunks: 5, Checksum: sumsOf(content).SHA1, Size: -1}, ChunkSet(1, 2, 5), Receiving, noon)
 		}
 		own := Identity{VIN: vin}
 		var answer Message

@@ -55,6 +55,14 @@ func (v *Vehicle) Begin(files []File, now time.Time) Turn {
 	return t
 }
 
+// Await takes a transfer from before a restart of which finish was sent, and
+// when: only the report is missing.
+func (v *Vehicle) Await(f File, finished time.Time) {
+	s := NewSender(f.Unit, f.Chunks, f.Window)
+	s.state, s.held, s.since = AwaitingReport, Upto(f.Chunks), finished
+	v.active[f.Unit] = s
+}
+
 // fill starts what waits while there is room. A file that was sent makes room,
 // even if it is not installed yet.
 func (v *Vehicle) fill(t *Turn, now time.Time) {
