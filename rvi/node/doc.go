@@ -13,6 +13,11 @@
 // the local service, or the link that announced the name, or lets it wait
 // (waiting.go) until one does or the message expires. One mutex, Node.mu,
 // guards all of this; nothing is written, and nobody is called, while it is held.
+// A message is written to its link at least once: one that was being written
+// when the link broke is written again to the next. The protocol has no receipts,
+// so that what the peer's system had taken, and the peer had not, is lost.
+//
+// Whoever has a node in another process is a Program at its edge (program.go).
 //
 // Nothing is lost silently: whatever the node discards, it tells to
 // Options.Audit. Nothing grows without a limit: see limits.go.

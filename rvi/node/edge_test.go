@@ -326,6 +326,27 @@ func TestAMessageFollowsAProgramThatMoves(t *testing.T) {
 	})
 }
 
+// The program leaves while the node is still trying to reach it.
+func TestAMessageInTheHandsOfTheCourier(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		o := vehicleOptions(&log{})
+		reach := make(chan struct{})
+		o.Dial = func(context.Context, string, string) (net.Conn, error) { <-reach; return nil, io.ErrUnexpectedEOF }
+		n := start(t, o)
+		register(t, n, "/sota/chunk", "127.0.0.1:1")
+		n.mu.Lock()
+		n.route(n.parcel(vin+"sota/chunk", []byte(`1`), time.Now().Add(time.Minute), Peer{Addr: "x"}))
+		n.unlock()
+		synctest.Wait()
+		call(n, `{"jsonrpc":"2.0","id":5,"method":"unregister_service","params":{"service":"`+vin+`sota/chunk"}}`)
+		close(reach)
+		synctest.Wait()
+		if s := n.state(); s.Waiting != 1 {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
 func TestRedirectsLeadNowhere(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w, l := newNetwork(), &log{}

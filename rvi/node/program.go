@@ -2,6 +2,7 @@ package node
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -30,7 +31,8 @@ type ProgramOptions struct {
 // Program is the other side of the service edge: what a program is to the node
 // of another process. It hands in and takes messages as a Node of its own does,
 // but does not learn whom they come from: the edge does not say (rvi.md 3.6).
-// The Peer of its messages has only an Addr, "edge".
+// The Peer of its messages has only an Addr, "edge", and they do not say when
+// they expire.
 type Program struct {
 	opt    ProgramOptions
 	client *http.Client
@@ -38,7 +40,7 @@ type Program struct {
 	fresh  chan struct{} // a service is to be registered
 
 	mu       sync.Mutex
-	services map[string]*hosted // by local name, with a leading slash
+	services map[string]hosted // by local name, with a leading slash
 }
 
 type hosted struct {
@@ -58,19 +60,27 @@ func NewProgram(o ProgramOptions) *Program {
 		o.Audit = toLog
 	}
 	return &Program{opt: o, client: &http.Client{Timeout: 5 * time.Second}, // rvi.md Q4
-		queue: make(chan func(context.Context), programQueue), fresh: make(chan struct{}, 1), services: map[string]*hosted{}}
+		queue: make(chan func(context.Context), programQueue), fresh: make(chan struct{}, 1), services: map[string]hosted{}}
 }
 
 // Handle makes h a service of the node, given its local name, from Serve on. Of
 // all handlers one runs at a time, in the order the node delivers.
 func (p *Program) Handle(service string, h Handler) {
 	p.mu.Lock()
-	p.services["/"+strings.TrimPrefix(service, "/")] = &hosted{handler: h}
+	p.services["/"+strings.TrimPrefix(service, "/")] = hosted{handler: h}
 	p.mu.Unlock()
 	select {
 	case p.fresh <- struct{}{}:
 	default: // it will be seen to anyway
 	}
+}
+
+// FullName is the name the node gave a service when it was registered, "" before
+// that. It tells the prefix of the node, and so the vehicle (rvi.md 2.2).
+func (p *Program) FullName(service string) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.services["/"+strings.TrimPrefix(service, "/")].full
 }
 
 // Serve takes calls of the node from l, and keeps the services registered, also
@@ -145,7 +155,7 @@ func (p *Program) registerMissing(ctx context.Context) error {
 			return fmt.Errorf("register %s: %w", local, err)
 		}
 		p.mu.Lock()
-		todo[local].full = made.Service
+		p.services[local] = hosted{p.services[local].handler, made.Service}
 		p.mu.Unlock()
 	}
 	return nil
@@ -267,12 +277,12 @@ func (p *Program) takeMessage(f fields) *rpcError {
 		return e
 	}
 	p.mu.Lock()
-	s := p.services["/"+strings.TrimPrefix(name, "/")]
+	s, ok := p.services["/"+strings.TrimPrefix(name, "/")]
 	p.mu.Unlock()
-	if s == nil {
+	if !ok {
 		return refuse(codeRequest, "unknown_service", "there is no such service")
 	}
-	m := Message{Service: name, Params: f["parameters"], Peer: Peer{Addr: "edge"}}
+	m := Message{Service: cmp.Or(s.full, name), Params: f["parameters"], Peer: Peer{Addr: "edge"}}
 	return p.push(func(ctx context.Context) {
 		if err := s.handler(ctx, m); err != nil {
 			p.audit("not_delivered", name, err.Error())

@@ -58,6 +58,9 @@ func TestAProgramItsNodeAndTheServer(t *testing.T) {
 		if got := start.take(); !slices.Equal(got, []string{`[{"vin":"x"}]`}) {
 			t.Errorf("started %q", got)
 		}
+		if got := client.FullName("sota/notify"); got != vin+"sota/notify" {
+			t.Errorf("it is called %q", got)
+		}
 		if err := client.Send(t.Context(), "example.com/x", json.RawMessage(`1`), time.Minute); ota.KindOf(err) != ota.KindForbidden {
 			t.Error(err)
 		}

@@ -160,7 +160,7 @@ func (l *link) hearServices(f frame) error {
 	case stat == "av":
 		return l.announce(list)
 	}
-	l.forget(slices.DeleteFunc(list, func(name string) bool { _, has := l.names[name]; return !has }))
+	l.forget(list)
 	return nil
 }
 
