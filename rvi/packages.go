@@ -42,6 +42,16 @@ func (m Packages) Inventory() ota.Inventory {
 	return inv
 }
 
+// VersionIn takes the version out of a label, which is the name, "-" and the
+// version; "" if it does not begin with the name (rvi.md 5.4).
+func VersionIn(label, name string) string {
+	rest, ok := strings.CutPrefix(label, name)
+	if !ok {
+		return ""
+	}
+	return strings.TrimPrefix(rest, "-")
+}
+
 func readPackages(f fields, d Dialect) BackendMessage {
 	m := Packages{From: f.sender(d), Form: d}
 	if d != Dialect2015 {
@@ -60,8 +70,8 @@ func readPackages(f fields, d Dialect) BackendMessage {
 		if p.Version == "" && p.Label == "" {
 			e.need("version")
 		}
-		if rest, ok := strings.CutPrefix(p.Label, p.Name); ok && p.Version == "" {
-			p.Version = strings.TrimPrefix(rest, "-")
+		if p.Version == "" {
+			p.Version = VersionIn(p.Label, p.Name)
 		}
 		e.checkInstalled("package name", p.Name)
 		e.checkInstalled("package version", cmp.Or(p.Version, p.Label))
