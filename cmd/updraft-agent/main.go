@@ -10,4 +10,7 @@ import (
 // version is set by the build.
 var version = "unknown"
 
-func main() { os.Exit(device.Main(os.Args[1:], version, device.Hooks{})) }
+func main() {
+	device.Quiet()
+	os.Exit(device.Main(os.Args[1:], version, device.Hooks{}))
+}
