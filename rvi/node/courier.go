@@ -137,6 +137,7 @@ func (c *courier) next() (delivery, bool) {
 		d := c.queue[0]
 		c.queue = slices.Delete(c.queue, 0, 1)
 		c.count(-d.size())
+		c.n.freed.Broadcast()
 		switch {
 		case c.n.closed:
 			c.n.audit("closed", "local", d.name(), "the node ended before the service had the message")

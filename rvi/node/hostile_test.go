@@ -252,34 +252,45 @@ func TestOnlyWhatWasHereIsWaitedFor(t *testing.T) {
 }
 
 // One vehicle's messages leave room for those of others in the queue of a
-// program that does not take them.
+// program that does not take them; its own wait for room, for a while.
 func TestOneVehicleDoesNotFillAProgramsQueue(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		l := &log{}
-		o := serverOptions(l)
-		w := newNetwork()
-		o.Dial = w.dial
-		n := start(t, o)
-		register(t, n, "/sota/ack", "127.0.0.1:9")
-		talk := func(name string, times int) {
-			p := meet(t, n)
-			p.say(hello + `{"cmd":"sa","stat":"av","svcs":["genivi.org/vin/` + name + `/sota/notify"]}`)
-			for i := range times {
-				p.say(fmt.Sprintf(`{"cmd":"rcv","tid":1,"mod":"proto_json_rpc","data":{"service":"%ssota/ack","timeout":600000,"parameters":["%s %d"]}}`, backend, name, i))
-			}
-		}
-		talk("LOUD", 300)
-		talk("MEEK", 1)
-		if got := l.reasons(); !slices.Contains(got, "queue_full") {
-			t.Errorf("%q", got)
-		}
-		program := run(t, w, "127.0.0.1:9")
-		time.Sleep(lastPause)
-		got := program.take()
-		if !slices.Contains(got, `/ message /sota/ack ["MEEK 0"]`) || len(got) > 70 || got[1] != `/ message /sota/ack ["LOUD 1"]` {
-			t.Errorf("%d: %q", len(got), got)
-		}
-	})
+	const many = 100
+	for name, away := range map[string]time.Duration{"soon back": time.Second, "gone": time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				l := &log{}
+				o := serverOptions(l)
+				w := newNetwork()
+				o.Dial = w.dial
+				n := start(t, o)
+				register(t, n, "/sota/ack", "127.0.0.1:9")
+				talk := func(name string, times int) {
+					p := meet(t, n)
+					p.say(hello + sa("av", "genivi.org/vin/"+name+"/sota/notify"))
+					_ = p.conn.SetWriteDeadline(time.Time{})
+					go func() {
+						for i := range times {
+							_, _ = io.WriteString(p.conn, strings.Replace(rcv(backend+"sota/ack", fmt.Sprintf(`["%s %d"]`, name, i)), fmt.Sprint(time.Now().Unix()+60), "80000000", 1))
+						}
+					}()
+					synctest.Wait()
+				}
+				talk("LOUD", many)
+				talk("MEEK", 1)
+				time.Sleep(away)
+				program := run(t, w, "127.0.0.1:9")
+				time.Sleep(lastPause)
+				got := slices.DeleteFunc(program.take(), func(s string) bool { return !strings.HasPrefix(s, "/ message") })
+				refused := len(slices.DeleteFunc(l.reasons(), func(s string) bool { return s != "queue_full" }))
+				if !slices.Contains(got, `/ message /sota/ack ["MEEK 0"]`) || got[1] != `/ message /sota/ack ["LOUD 1"]` || slices.Index(got, `/ message /sota/ack ["MEEK 0"]`) > 70 {
+					t.Errorf("%d: %q", len(got), got)
+				}
+				if name == "soon back" && (len(got) != many+1 || refused != 0) || name == "gone" && (len(got) >= many || refused == 0) {
+					t.Errorf("%d taken, %d refused", len(got), refused)
+				}
+			})
+		})
+	}
 }
 
 func FuzzLink(f *testing.F) {

@@ -23,5 +23,6 @@ const (
 	framePatience    = time.Minute      // from the first byte of a message to its last
 	writePatience    = 30 * time.Second // for the peer to take one message
 	piecePatience    = 30 * time.Second // for the next fragment (rvi.md 3.8)
+	roomPatience     = 5 * time.Second  // for room in the queue of a local service
 	answerPatience   = time.Second      // for a local service to answer (rvi.md 2.1)
 )

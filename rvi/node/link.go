@@ -263,6 +263,7 @@ func (l *link) kill() {
 	n := l.n
 	l.dead = true
 	l.cancel()
+	n.freed.Broadcast()
 	delete(n.links, l)
 	if !l.greeted {
 		n.strangers--

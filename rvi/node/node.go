@@ -128,7 +128,8 @@ type Node struct {
 	strangers int
 	routes    map[string]*link // the link that announced a name last
 	waiting   waiting
-	queued    int // bytes of parcels in all queues
+	queued    int        // bytes of parcels in all queues
+	freed     *sync.Cond // a courier's queue has become shorter, or a link died
 	sequence  uint64
 	sent      int64 // messages of local services to others
 	sockets   int
@@ -149,6 +150,7 @@ func New(o Options) (*Node, error) {
 	defaults(&o)
 	n := &Node{opt: o, prefix: prefix, rights: o.Rights, local: map[string]*service{}, couriers: map[string]*courier{},
 		links: map[*link]struct{}{}, routes: map[string]*link{}, closers: map[io.Closer]struct{}{}, hosted: map[string]bool{}}
+	n.freed = sync.NewCond(&n.mu)
 	n.budget.left.Store(o.BufferBytes)
 	if o.Identity != nil {
 		if err := n.readIdentity(); err != nil {

@@ -271,10 +271,30 @@ func (l *link) accept(f frame, c cargo) (*service, error) {
 	if s := n.local[c.service]; s != nil && s.handler != nil && s.courier.idle() {
 		return s, nil
 	}
-	if !n.route(n.parcel(c.service, bytes.Clone(c.params), c.expires, l.peer)) {
+	if p := n.parcel(c.service, bytes.Clone(c.params), c.expires, l.peer); !n.route(p) && !l.waitForRoom(p) {
 		return refuse("queue_full", "too much is waiting for the service")
 	}
 	return nil, nil
+}
+
+// waitForRoom routes a parcel once the local service has taken others: while
+// its peer has to wait, nothing is lost. False if that takes too long.
+func (l *link) waitForRoom(p *parcel) bool {
+	n, late := l.n, false
+	timer := time.AfterFunc(roomPatience, func() {
+		n.mu.Lock()
+		late = true
+		n.freed.Broadcast()
+		n.unlock()
+	})
+	defer timer.Stop()
+	for !late && !l.dead && n.local[p.service] != nil {
+		n.freed.Wait()
+		if n.route(p) {
+			return true
+		}
+	}
+	return false
 }
 
 // ping keeps the link alive.
