@@ -76,6 +76,11 @@ func TestPiecesThatStopOrMakeNoSense(t *testing.T) {
 				t.Errorf("%s: answered %q", c.frg, got)
 			}
 		}
+		p.say(`{"frg":["b",10,1,"{"]}`)
+		p.say(`{"frg":["b",99,50,"{"]}`)
+		if got := l.reasons(); !slices.Equal(got, []string{"bad_value:frg"}) {
+			t.Errorf("a message that changes its size: %q", got)
+		}
 		p.say(`{"frg":["a",10,1,"{"]}`)
 		p.heard()
 		time.Sleep(piecePatience + time.Second)

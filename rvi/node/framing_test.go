@@ -10,7 +10,8 @@ import (
 )
 
 func FuzzJSON(f *testing.F) {
-	for _, s := range []string{`{"cmd":"ping"}`, `{"a":[1,-0.5e+3,"\u00e9\n",null,true,false,{}]}`, `{"a":01}`, `{"a":"\x"}`, `{`, `{"a" : 1 , "a" : 2 }`, `[1.]`, `{"":[]}`} {
+	for _, s := range []string{`{"cmd":"ping"}`, `{"a":[1,-0.5e+3,"\u00e9\n",null,true,false,{}]}`, `{"a":01}`, `{"a":"\x"}`, `{`, `{"a" : 1 , "a" : 2 }`, `[1.]`, `{"":[]}`,
+		"{\"a\":\"0123456789\x01012345678901\"}", `{"a":"0123456789\"abcdefgh"}`, "{\"a\":\"0123456789\x80\"}"} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {

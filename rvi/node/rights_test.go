@@ -370,3 +370,13 @@ func TestTooManyGaps(t *testing.T) {
 		}
 	})
 }
+
+func TestAGrantHasABeginningAndAnEnd(t *testing.T) {
+	r := Rights{{Receive: []string{"a/b/"}, Invoke: []string{"c/d/"}, Start: time.Unix(10, 0), Stop: time.Unix(20, 0)}}
+	for at, want := range map[int64]bool{9: false, 10: true, 20: true, 21: false} {
+		now := time.Unix(at, 0)
+		if r.MayInvoke("c/d/e", now) != want || r.MayReceive("a/b/c", now) != want || r.MayInvoke("a/b/c", now) || r.MayReceive("c/d/e", now) {
+			t.Errorf("at %d", at)
+		}
+	}
+}
