@@ -116,14 +116,27 @@ func get(host, path, token string) []byte {
 	return fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: %s\r\n%s\r\n", path, host, auth)
 }
 
-// drain downloads once and returns bytes per second.
-func drain(addr, path string) (float64, error) {
+// drainFor downloads again and again for d and returns bytes per second.
+func drainFor(addr, path string, d time.Duration) (float64, error) {
+	began := time.Now()
+	var sum int64
+	for time.Since(began) < d {
+		n, err := drain(addr, path)
+		if err != nil {
+			return 0, err
+		}
+		sum += n
+	}
+	return float64(sum) / time.Since(began).Seconds(), nil
+}
+
+// drain downloads once and returns how many bytes came.
+func drain(addr, path string) (int64, error) {
 	c, err := net.Dial("tcp", addr)
 	if err != nil {
 		return 0, err
 	}
 	defer c.Close()
-	began := time.Now()
 	if _, err := fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", path, addr); err != nil {
 		return 0, err
 	}
@@ -137,7 +150,7 @@ func drain(addr, path string) (float64, error) {
 		k, err := c.Read(buf)
 		n += int64(k)
 		if err == io.EOF {
-			return float64(n) / time.Since(began).Seconds(), nil
+			return n, nil
 		}
 		if err != nil {
 			return 0, err

@@ -134,11 +134,11 @@ func downloads(ctx context.Context, o options, dir string) error {
 	defer web.stop()
 	var ours, theirs []float64
 	for r := -1; r < o.rounds; r++ {
-		a, err := drain(s.addr, path)
+		a, err := drainFor(s.addr, path, o.round)
 		if err != nil {
 			return fmt.Errorf("updraft: %w", err)
 		}
-		b, err := drain(web.addr, web.path)
+		b, err := drainFor(web.addr, web.path, o.round)
 		if err != nil {
 			return fmt.Errorf("nginx: %w", err)
 		}
