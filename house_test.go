@@ -35,8 +35,10 @@ var rooms = map[string][]string{
 	"swm":              {"ota"},
 	"rvi":              {"ota", "rvi/node"},
 	"rvi/node":         {"ota"},
+	"coap":             {"ota"},
+	"suit":             {"ota"},
 	"packaging":        {"agent"}, // what is shipped, held to the code by tests
-	"cmd":              {"ota", "sign", "blob", "store", "httpapi", "httpapi/operator", "fleet", "agent", "agent/gateway", "agent/pacman", "swm", "rvi", "rvi/node"},
+	"cmd":              {"ota", "sign", "blob", "store", "httpapi", "httpapi/operator", "fleet", "agent", "agent/gateway", "agent/pacman", "swm", "rvi", "rvi/node", "coap", "suit"},
 }
 
 // outside are packages through which a room would reach past its words.
