@@ -52,6 +52,11 @@ type Update struct {
 	UpdatedAt   time.Time
 	EndedAt     time.Time // zero while Active
 	Reason      string    // why it ended as it did; empty on plain success
+
+	// Of updates whose bytes the server sends by itself (see Push).
+	Tries   int       // ended without an answer; see Return
+	RetryAt time.Time // the device is told again then, at the latest; zero: at once
+	SentAt  time.Time // the device has all bytes; zero until then, and once it begins anew
 }
 
 // DefaultPriority is what the original gives (server.md 1.7).
@@ -99,12 +104,13 @@ func (u Update) Precedes(v Update) int {
 }
 
 // Begin moves a pending update to InFlight: its device has asked for the
-// bytes. Asking again changes nothing. It fails with KindConflict
+// bytes. Asking again changes nothing but SentAt. It fails with KindConflict
 // (update_ended) once the update has ended, and with KindLocked
 // (device_blocked) while the block holds a pending one.
 func (u *Update) Begin(b Block, now time.Time) error {
 	switch {
 	case u.Status == InFlight:
+		u.SentAt = time.Time{}
 		return nil
 	case u.ExpiredAt(now):
 		return Fail(KindConflict, "update_ended", "update %s has expired", u.ID)
@@ -113,8 +119,58 @@ func (u *Update) Begin(b Block, now time.Time) error {
 	case b.Blocked():
 		return Fail(KindLocked, "device_blocked", "the device's queue is blocked since %s: %s", b.Since.UTC().Format(time.RFC3339), b.Reason)
 	}
-	u.Status, u.UpdatedAt = InFlight, now
+	u.Status, u.UpdatedAt, u.SentAt = InFlight, now, time.Time{}
 	return nil
+}
+
+// MaxTries is how many times a device that does not answer is told of an
+// update before the update has failed.
+const MaxTries = 10
+
+// How long a device that did not answer is left alone: from firstRetry, twice
+// as long each time.
+const (
+	firstRetry = 5 * time.Minute
+	lastRetry  = time.Hour
+)
+
+// Return takes an update in flight back to Pending, as its device no longer
+// answers; at the last of MaxTries it ends as Failed, unreachable. It reports
+// whether the update changed: one that is not in flight, or has been sent as
+// a whole, does not.
+func (u *Update) Return(reason string, now time.Time) bool {
+	if u.Status != InFlight || !u.SentAt.IsZero() {
+		return false
+	}
+	u.Tries++
+	if u.Tries >= MaxTries {
+		u.end(Failed, "unreachable: "+reason, now)
+		return true
+	}
+	u.RetryAt = now.Add(min(firstRetry<<(u.Tries-1), lastRetry))
+	u.Status, u.Reason, u.UpdatedAt = Pending, reason, now
+	return true
+}
+
+// Sent notes that the device has all bytes of an update in flight, and reports
+// whether that is news. The device has answered, so tries are counted anew.
+func (u *Update) Sent(now time.Time) bool {
+	if u.Status != InFlight || !u.SentAt.IsZero() {
+		return false
+	}
+	u.Tries, u.RetryAt, u.Reason = 0, time.Time{}, ""
+	u.SentAt, u.UpdatedAt = now, now
+	return true
+}
+
+// Unreported ends an update that was sent and never reported; it reports
+// whether it did.
+func (u *Update) Unreported(now time.Time) bool {
+	if u.Status != InFlight || u.SentAt.IsZero() {
+		return false
+	}
+	u.end(Failed, "no report: sent "+u.SentAt.UTC().Format(time.RFC3339)+", and the device never told how it ended", now)
+	return true
 }
 
 // Cancel withdraws a pending update. It fails with KindConflict
