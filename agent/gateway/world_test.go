@@ -48,7 +48,11 @@ type uplink struct {
 	reports []ota.Report
 	lists   []ota.Inventory
 	info    []string
+	notices chan ota.Notice
 }
+
+// wantList makes the server ask for a list of what is installed.
+func (u *uplink) wantList() { u.notices <- ota.ListWanted{} }
 
 func (u *uplink) answer() error {
 	u.mu.Lock()
@@ -105,8 +109,12 @@ func (u *uplink) SystemInfo(_ context.Context, doc json.RawMessage) error {
 }
 
 func (u *uplink) Next(ctx context.Context) (ota.Notice, error) {
-	<-ctx.Done()
-	return nil, ctx.Err()
+	select {
+	case n := <-u.notices:
+		return n, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // offer makes the server offer updates, in this order.
@@ -171,7 +179,7 @@ type device struct {
 
 func newDevice(t testing.TB) *device {
 	t.Helper()
-	d := &device{TB: t, config: agent.NewConfig(), link: &uplink{image: "image"}, dir: t.TempDir(), ended: make(chan struct{})}
+	d := &device{TB: t, config: agent.NewConfig(), link: &uplink{image: "image", notices: make(chan ota.Notice)}, dir: t.TempDir(), ended: make(chan struct{})}
 	d.config.Core.Polling = false
 	d.config.Device.PackagesDir = filepath.Join(d.dir, "packages")
 	d.config.Device.SystemInfo = "off"
