@@ -57,28 +57,63 @@ func Serve(ctx context.Context, m Manager, o Options) error {
 	o.Log.Info("listens for events", "path", o.Events)
 	ran := make(chan error, 1)
 	go func() { ran <- m.Run(ctx, client{o.Commands, o.Log}) }()
-	err = accept(ctx, l, func(conn net.Conn) { hear(conn, m, o.Log) })
+	err = accept(ctx, l, o.Log, func(conn net.Conn) { hear(conn, m, o.Log) })
 	cancel()
 	return errors.Join(err, <-ran)
 }
 
-// accept serves peers until ctx ends, which is nil, or the listener fails.
-func accept(ctx context.Context, l net.Listener, serve func(net.Conn)) error {
+// accept serves peers until ctx ends, which is nil, or the listener fails. One
+// that lacks something for now, such as file descriptors, is tried again.
+func accept(ctx context.Context, l net.Listener, log *slog.Logger, serve func(net.Conn)) error {
 	room := make(chan struct{}, maxPeers)
-	for {
+	for short := false; ; {
 		conn, err := l.Accept()
-		if ctx.Err() != nil {
+		switch {
+		case ctx.Err() != nil:
 			return nil
-		}
-		if err != nil {
+		case shortage(err):
+			if !short {
+				log.Warn("peers have to wait", "err", err)
+			}
+			short = true
+			rest(ctx)
+			continue
+		case err != nil:
 			return err
 		}
-		room <- struct{}{}
+		short = false
+		select {
+		case room <- struct{}{}:
+		case <-ctx.Done():
+			conn.Close()
+			return nil
+		}
 		go func() {
 			defer func() { <-room }()
 			defer conn.Close()
 			serve(conn)
 		}()
+	}
+}
+
+// shortage reports whether accept(2) failed for want of something that may be
+// there again soon.
+func shortage(err error) bool {
+	for _, e := range []error{unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM, unix.ECONNABORTED} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// rest waits a little, or until ctx ends.
+func rest(ctx context.Context) {
+	t := time.NewTimer(100 * time.Millisecond)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
 	}
 }
 

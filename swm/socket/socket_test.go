@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/updraft-ota/updraft/ota"
 	"github.com/updraft-ota/updraft/swm"
 )
@@ -105,6 +107,63 @@ func TestEvents(t *testing.T) {
 	if st, err := os.Stat(w.Events); err != nil || st.Mode().Perm() != 0o660 {
 		t.Errorf("the socket is %v: %v", st.Mode(), err)
 	}
+}
+
+// A door that is out of file descriptors goes on when there are some again.
+func TestPeersWaitWhileDescriptorsAreShort(t *testing.T) {
+	w := newWorld(t)
+	refusals := &flakyListener{fails: 3}
+	log := &countingHandler{}
+	var err error
+	if refusals.Listener, err = listen(w.Events); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	stop := context.AfterFunc(ctx, func() { refusals.Close() })
+	defer stop()
+	ended := make(chan error, 1)
+	go func() {
+		ended <- accept(ctx, refusals, slog.New(log), func(conn net.Conn) { hear(conn, w.manager, w.Log) })
+	}()
+	w.says(`{"version":"0.1","event":"DownloadComplete","data":{"update_id":"u1","update_image":"/tmp/u1","signature":""}}`)
+	if got := receive(t, w.heard); got != "u1 /tmp/u1" {
+		t.Errorf("heard %q", got)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if log.records != 1 {
+		t.Errorf("a shortage is told %d times", log.records)
+	}
+}
+
+// flakyListener fails to accept, as accept(2) does, until it has done so often
+// enough.
+type flakyListener struct {
+	net.Listener
+	fails int
+}
+
+func (l *flakyListener) Accept() (net.Conn, error) {
+	if l.fails > 0 {
+		l.fails--
+		return nil, &net.OpError{Op: "accept", Err: os.NewSyscallError("accept4", unix.EMFILE)}
+	}
+	return l.Listener.Accept()
+}
+
+// countingHandler counts what is logged by one goroutine.
+type countingHandler struct {
+	slog.Handler
+	records int
+}
+
+func (h *countingHandler) Enabled(context.Context, slog.Level) bool { return true }
+
+func (h *countingHandler) Handle(context.Context, slog.Record) error {
+	h.records++
+	return nil
 }
 
 // A socket that a killed manager left is replaced; one in use, and any other
