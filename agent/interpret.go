@@ -1,10 +1,12 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 
 	"github.com/updraft-ota/updraft/ota"
 )
@@ -228,7 +230,8 @@ func wantsList(e Event, f facts) bool {
 	return false
 }
 
-// installed lists packages for a reaction; failing to is only logged.
+// installed lists packages for a reaction; failing to is only logged. So is a
+// name that no server takes: it must not keep the others from being told.
 func (a *Agent) installed(ctx context.Context) ([]ota.PackageID, bool) {
 	a.allow(callLimit)
 	defer a.beat()
@@ -237,7 +240,13 @@ func (a *Agent) installed(ctx context.Context) ([]ota.PackageID, bool) {
 		a.log.Error("cannot list installed packages", "err", err)
 		return nil, false
 	}
-	return list, true
+	return slices.DeleteFunc(list, func(p ota.PackageID) bool {
+		err := cmp.Or(ota.ValidateInstalled("name", p.Name), ota.ValidateInstalled("version", p.Version))
+		if err != nil {
+			a.log.Warn("a package is left out of the list for the server", "name", p.Name, "version", p.Version, "err", err)
+		}
+		return err != nil
+	}), true
 }
 
 // passing reports whether an error may be gone at another try.

@@ -1,7 +1,9 @@
 package agent
 
 import (
+	"bytes"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -151,6 +153,27 @@ func TestListIsSentAgainOnceTheServerIsBack(t *testing.T) {
 		w.pass(5 * time.Minute)
 		if len(w.server.installed) != 1 {
 			t.Errorf("%d lists", len(w.server.installed))
+		}
+	})
+}
+
+func TestANameThatNoServerTakesKeepsNoOtherFromBeingTold(t *testing.T) {
+	story(t, func(w *world) {
+		good := ota.PackageID{Name: "Movie&MusicPlayer", Version: "rc2-beta3"}
+		shop := &workshop{installed: []ota.PackageID{{Name: "a\x1b[2J", Version: "1"}, good, {Name: "b"}, {Name: strings.Repeat("c", 1025), Version: "1"}}}
+		var said bytes.Buffer
+		w.installer, w.log = shop, slog.New(slog.NewTextHandler(&said, nil))
+		w.start()
+		w.expect("AlreadyAuthenticated", "InstalledPackagesSent")
+		want := []ota.Inventory{{Packages: []ota.Installed{{PackageID: good}}}}
+		if diff := cmp.Diff(want, w.server.installed); diff != "" {
+			t.Error(diff)
+		}
+		if n := strings.Count(said.String(), "left out"); n != 3 {
+			t.Errorf("%d of 3 are in the log:\n%s", n, said.String())
+		}
+		if e := w.do(SendInstalledPackages{shop.installed}); e.Name() != "Error" {
+			t.Errorf("a gateway's list is not what was sent, but: %v", e)
 		}
 	})
 }

@@ -48,7 +48,7 @@ func (a *Agent) sendSoftware(ctx context.Context, c SendInstalledSoftware) {
 // versionOf finds the version in a package id, which software loading
 // managers write as NAME-VERSION.
 func versionOf(p InstalledPackage) string {
-	if v, ok := strings.CutPrefix(p.PackageID, p.Name+"-"); ok {
+	if v, ok := strings.CutPrefix(p.PackageID, p.Name+"-"); ok && v != "" {
 		return v
 	}
 	return p.PackageID

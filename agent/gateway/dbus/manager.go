@@ -1,6 +1,7 @@
 package dbus
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	godbus "github.com/godbus/dbus/v5"
 
 	"github.com/updraft-ota/updraft/agent"
+	"github.com/updraft-ota/updraft/ota"
 )
 
 // The calls we make on a software loading manager (client.md 5.4).
@@ -74,15 +76,30 @@ func (s *session) answered(e *errand, c *godbus.Call) {
 	}
 }
 
-// listed passes on what the manager has installed.
+// listed passes on what the manager has installed. Nobody hears of it if the
+// server refuses the list, so what it would refuse it for is left out.
 func (s *session) listed(body []any) {
 	software, err := readSoftware(body)
 	if err == nil {
+		software.Packages = slices.DeleteFunc(software.Packages, func(p agent.InstalledPackage) bool {
+			return s.unfit(cmp.Or(ota.ValidateInstalled("package_id", p.PackageID), ota.ValidateInstalled("name", p.Name)))
+		})
+		software.Firmwares = slices.DeleteFunc(software.Firmwares, func(f agent.InstalledFirmware) bool {
+			return s.unfit(cmp.Or(ota.ValidateInstalled("module", f.Module), ota.ValidateInstalled("firmware_id", f.FirmwareID)))
+		})
 		err = s.door.post(agent.SendInstalledSoftware{Software: software})
 	}
 	if err != nil {
 		s.door.log.Warn("cannot use the software loading manager's list of installed software", "err", err)
 	}
+}
+
+// unfit reports whether something of a list is to be left out of it.
+func (s *session) unfit(err error) bool {
+	if err != nil {
+		s.door.log.Warn("the software loading manager's list goes on without one", "err", err)
+	}
+	return err != nil
 }
 
 // absent reports whether a call failed because no one was there to answer it,

@@ -158,6 +158,11 @@ func TestInstalledSoftware(t *testing.T) {
 	}
 	nothing(t, w.server.lists)
 
+	// A name that no server takes keeps no other from being told.
+	ask([]dict{good, {"package_id": "", "name": "x", "description": "", "last_modified": uint64(1)}}, []dict{{"module": "a\nb", "firmware_id": "f", "last_modified": uint64(1)}})
+	equal(t, ota.Inventory{Packages: []ota.Installed{{PackageID: ota.PackageID{Name: "gcc", Version: "7.63"}}}}, receive(t, w.server.lists))
+	w.log.says(t, "package_id is empty")
+
 	ask(godbus.NewError("org.example.Error.Busy", []any{"try later"})) // not an answer at all
 	ask([]dict{}, []dict{})
 	equal(t, ota.Inventory{}, receive(t, w.server.lists))
