@@ -24,6 +24,9 @@ import (
 // there by chroot(2), which is root's right: an ordinary user's test run
 // becomes two, one as root of a user namespace and one for TestOrdinaryUser.
 func TestMain(m *testing.M) {
+	if what := os.Getenv(serviceEnv); what != "" {
+		os.Exit(serve(what))
+	}
 	if os.Geteuid() == 0 || os.Getenv(ordinaryEnv) != "" {
 		os.Exit(m.Run())
 	}
