@@ -96,7 +96,7 @@ func (l *link) takePiece(p fragment) error {
 	if err != nil || whole == nil {
 		return err
 	}
-	defer l.n.budget.give(len(whole))
+	defer l.n.pieceBudget.give(len(whole))
 	return l.takeWhole(whole)
 }
 
@@ -109,9 +109,7 @@ func (l *link) addPiece(f fragment) ([]byte, error) {
 		return nil, dropping("unauthorized")
 	}
 	p := l.pieces[f.id]
-	end := f.offset - 1 + int64(len(f.data))
-	if f.size < 1 || f.size > int64(l.n.opt.MessageBytes) || f.offset < 1 || end > f.size || len(f.data) == 0 ||
-		p != nil && f.size != int64(len(p.data)) {
+	if !f.fits(l.n.opt.MessageBytes) || p != nil && f.size != int64(len(p.data)) {
 		l.dropPiece(f.id)
 		l.pushControl(appendPieceEnd(f.id, pieceWrong))
 		return nil, dropping("bad_value:frg")
@@ -123,12 +121,15 @@ func (l *link) addPiece(f fragment) ([]byte, error) {
 		}
 	}
 	copy(p.data[f.offset-1:], f.data)
-	if p.add(span{f.offset - 1, end}); len(p.have) > maxGaps {
+	before := p.bytes()
+	if p.add(span{f.offset - 1, f.offset - 1 + int64(len(f.data))}); len(p.have) > maxGaps {
 		l.dropPiece(f.id)
 		l.pushControl(appendPieceEnd(f.id, pieceWrong))
 		return nil, dropping("too_many_fragments")
 	}
-	p.timer.Reset(piecePatience)
+	if p.bytes() > before { // what comes twice is no progress
+		p.timer.Reset(piecePatience)
+	}
 	if gap := p.gap(); gap.from < gap.to {
 		l.pushControl(appendPieceGet(f.id, gap))
 		return nil, nil
@@ -140,7 +141,7 @@ func (l *link) addPiece(f fragment) ([]byte, error) {
 }
 
 func (l *link) newPiece(f fragment) *piece {
-	if len(l.pieces) >= maxPieces || !l.n.budget.take(int(f.size)) {
+	if len(l.pieces) >= maxPieces || !l.n.pieceBudget.take(int(f.size)) {
 		return nil
 	}
 	if l.pieces == nil {
@@ -167,8 +168,22 @@ func (l *link) dropPiece(id string) {
 	if p := l.pieces[id]; p != nil {
 		p.timer.Stop()
 		delete(l.pieces, id)
-		l.n.budget.give(len(p.data))
+		l.n.pieceBudget.give(len(p.data))
 	}
+}
+
+// fits reports whether the piece is one of a message of at most so many bytes.
+func (f fragment) fits(largest int) bool {
+	return 1 <= f.size && f.size <= int64(largest) && 1 <= f.offset && f.offset <= f.size &&
+		len(f.data) > 0 && int64(len(f.data)) <= f.size-f.offset+1
+}
+
+// bytes is how many are there.
+func (p *piece) bytes() (sum int64) {
+	for _, h := range p.have {
+		sum += h.to - h.from
+	}
+	return sum
 }
 
 // add remembers that the bytes of s are there.

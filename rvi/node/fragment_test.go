@@ -87,8 +87,8 @@ func TestPiecesThatStopOrMakeNoSense(t *testing.T) {
 		if got := p.heard(); got != `{"frg-end":["a",-3]}` || !slices.Equal(l.reasons(), []string{"incomplete"}) {
 			t.Errorf("given up with %q", got)
 		}
-		if left := n.budget.left.Load(); left != n.opt.BufferBytes || p.closed() {
-			t.Errorf("%d bytes of buffers are missing", n.opt.BufferBytes-left)
+		if gone := n.lent(); gone != 0 || p.closed() {
+			t.Errorf("%d bytes of buffers are missing", gone)
 		}
 	})
 }

@@ -96,8 +96,8 @@ func TestAStringOfAGigabyte(t *testing.T) {
 				if got := l.reasons(); !slices.Equal(got, []string{"too_large"}) {
 					t.Errorf("%q", got)
 				}
-				if left := n.budget.left.Load(); left != n.opt.BufferBytes {
-					t.Errorf("%d bytes of buffers are missing", n.opt.BufferBytes-left)
+				if gone := n.lent(); gone != 0 {
+					t.Errorf("%d bytes of buffers are missing", gone)
 				}
 			})
 		})
@@ -215,8 +215,8 @@ func TestFragmentsAskedForButNotRead(t *testing.T) {
 		if got := l.reasons(); !slices.Contains(got, "stalled") {
 			t.Errorf("%q", got[:1])
 		}
-		if left := n.budget.left.Load(); left != n.opt.BufferBytes {
-			t.Errorf("%d bytes of buffers are missing", n.opt.BufferBytes-left)
+		if gone := n.lent(); gone != 0 {
+			t.Errorf("%d bytes of buffers are missing", gone)
 		}
 		_ = conn.Close()
 	})
@@ -330,7 +330,7 @@ func FuzzLink(f *testing.F) {
 		}
 		_ = here.Close()
 		<-ended
-		if n.budget.left.Load() != n.opt.BufferBytes || n.state().Links != 0 || n.state().Strangers != 0 {
+		if n.lent() != 0 || n.state().Links != 0 || n.state().Strangers != 0 {
 			t.Fatalf("%q leaves something behind: %+v", b, n.state())
 		}
 		for _, name := range n.state().Routes {

@@ -115,6 +115,11 @@ type Node struct {
 	client *http.Client
 	tls    *tls.Config // nil without an Identity
 	budget budget
+
+	// pieceBudget is a part of BufferBytes that messages in pieces have to
+	// themselves, as whoever begins one says how large it is.
+	pieceBudget budget
+
 	ctx    context.Context // done when the node closes
 	stop   context.CancelFunc
 	wg     sync.WaitGroup // every goroutine
@@ -151,7 +156,8 @@ func New(o Options) (*Node, error) {
 	n := &Node{opt: o, prefix: prefix, rights: o.Rights, local: map[string]*service{}, couriers: map[string]*courier{},
 		links: map[*link]struct{}{}, routes: map[string]*link{}, closers: map[io.Closer]struct{}{}, hosted: map[string]bool{}}
 	n.freed = sync.NewCond(&n.mu)
-	n.budget.left.Store(o.BufferBytes)
+	n.budget.left.Store(o.BufferBytes - o.BufferBytes/4)
+	n.pieceBudget.left.Store(o.BufferBytes / 4)
 	if o.Identity != nil {
 		if err := n.readIdentity(); err != nil {
 			return nil, err

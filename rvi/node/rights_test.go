@@ -298,7 +298,7 @@ func TestLimits(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		l := &log{}
 		o := serverOptions(l)
-		o.Links, o.QueuedBytes, o.BufferBytes = 2, 2000, largeBuffer
+		o.Links, o.QueuedBytes, o.BufferBytes = 2, 2000, 2*largeBuffer
 		n := start(t, o)
 		a, b, c := meet(t, n), meet(t, n), meet(t, n)
 		if a.closed() || b.closed() || !c.closed() || !slices.Equal(l.reasons(), []string{"too_many_links"}) {

@@ -157,11 +157,16 @@ func start(t testing.TB, o Options) *Node {
 	}
 	t.Cleanup(func() {
 		_ = n.Close()
-		if n.queued != 0 || n.budget.left.Load() != n.opt.BufferBytes || n.strangers != 0 || n.sockets != 0 {
-			t.Errorf("not given back: %d bytes queued, %d of buffers, %d strangers", n.queued, n.opt.BufferBytes-n.budget.left.Load(), n.strangers)
+		if n.queued != 0 || n.lent() != 0 || n.strangers != 0 || n.sockets != 0 {
+			t.Errorf("not given back: %d bytes queued, %d of buffers, %d strangers", n.queued, n.lent(), n.strangers)
 		}
 	})
 	return n
+}
+
+// lent is how many bytes of buffers links have.
+func (n *Node) lent() int64 {
+	return n.opt.BufferBytes - n.budget.left.Load() - n.pieceBudget.left.Load()
 }
 
 // serverOptions are a backend's without authentication.
