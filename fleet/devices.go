@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"time"
 
 	"github.com/updraft-ota/updraft/ota"
@@ -116,6 +115,34 @@ func (f *Fleet) Device(ctx context.Context, ns ota.Namespace, id ota.DeviceID) (
 	return s, err
 }
 
+// Known fails with KindNotFound (missing_device) if there is no such device.
+func (f *Fleet) Known(ctx context.Context, ns ota.Namespace, id ota.DeviceID) error {
+	return f.Store.Read(ctx, func(tx ota.ReadTx) error {
+		_, err := device(tx, ns, id)
+		return err
+	})
+}
+
+// Vehicle finds a device by its hardware id, which for a vehicle is its VIN.
+// It fails with KindNotFound (missing_device).
+func (f *Fleet) Vehicle(ctx context.Context, ns ota.Namespace, hardwareID string) (id ota.DeviceID, err error) {
+	err = f.Store.Read(ctx, func(tx ota.ReadTx) error {
+		if hardwareID == "" { // would be everyone
+			return ota.MissingDevice(hardwareID)
+		}
+		list, err := tx.Devices(ota.DeviceFilter{Namespace: ns, HardwareID: hardwareID})
+		if err != nil {
+			return err
+		}
+		if len(list) == 0 {
+			return ota.MissingDevice(hardwareID)
+		}
+		id = list[0].ID
+		return nil
+	})
+	return id, err
+}
+
 // Devices lists devices ordered by name, and counts all that the filter
 // matches, whatever its offset and limit.
 func (f *Fleet) Devices(ctx context.Context, filter ota.DeviceFilter) (list []ota.DeviceSummary, total int, err error) {
@@ -172,6 +199,3 @@ func (f *Fleet) SetSystemInfo(ctx context.Context, ns ota.Namespace, id ota.Devi
 		return tx.PutSystemInfo(id, doc)
 	})
 }
-
-// errNoChange ends a decision that turned out to need no write.
-var errNoChange = errors.New("nothing to change")

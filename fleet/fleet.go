@@ -11,6 +11,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"regexp"
 	"time"
@@ -89,6 +90,17 @@ func (f *Fleet) write(ctx context.Context, decide func(tx ota.Tx) error) error {
 	f.bell.ring()
 	return nil
 }
+
+// writeIf is write for a decision that may find that there is nothing to
+// change, which it says with errNoChange.
+func (f *Fleet) writeIf(ctx context.Context, decide func(tx ota.Tx) error) error {
+	if err := f.write(ctx, decide); err != errNoChange {
+		return err
+	}
+	return nil
+}
+
+var errNoChange = errors.New("nothing to change")
 
 // device reads a device as its namespace sees it.
 func device(tx ota.ReadTx, ns ota.Namespace, id ota.DeviceID) (ota.Device, error) {

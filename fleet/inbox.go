@@ -8,12 +8,20 @@ import (
 	"github.com/updraft-ota/updraft/ota"
 )
 
-// inbox is how far an uplink has read its device's events.
+// inbox is how far someone has read the event log, and the notices in it that
+// wait to be taken.
 type inbox struct {
 	mu      sync.Mutex
+	device  ota.DeviceID // whose events; "" is everyone's
 	started bool
 	since   int64
-	waiting []ota.Notice
+	waiting []told
+}
+
+// told is a notice and whom it is for.
+type told struct {
+	device ota.DeviceID
+	notice ota.Notice
 }
 
 // eventPage is how many events are read at a time.
@@ -28,43 +36,53 @@ func (u *Uplink) Since(event int64) *Uplink {
 
 // Next waits for the next notice to the device.
 func (u *Uplink) Next(ctx context.Context) (ota.Notice, error) {
-	u.inbox.mu.Lock()
-	defer u.inbox.mu.Unlock()
+	u.inbox.device = u.id
+	t, err := u.inbox.next(ctx, u.f)
+	return t.notice, err
+}
+
+// next waits for the next notice. After an error of the store it may be called
+// again, and goes on where it was.
+func (in *inbox) next(ctx context.Context, f *Fleet) (told, error) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
 	for {
-		heard := u.f.bell.heard()
-		if err := u.look(ctx); err != nil {
-			return nil, err
+		heard := f.bell.heard()
+		if err := in.look(ctx, f); err != nil {
+			return told{}, err
 		}
-		if w := u.inbox.waiting; len(w) > 0 {
-			u.inbox.waiting = w[1:]
+		if w := in.waiting; len(w) > 0 {
+			in.waiting = w[1:]
 			return w[0], nil
 		}
 		select {
 		case <-heard:
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return told{}, ctx.Err()
 		}
 	}
 }
 
-// look reads the device's new events and keeps those it should hear of.
-func (u *Uplink) look(ctx context.Context) error {
-	in := &u.inbox
-	return u.f.Store.Read(ctx, func(tx ota.ReadTx) error {
+// look reads new events, unless notices wait, and keeps what is to be told.
+func (in *inbox) look(ctx context.Context, f *Fleet) error {
+	if len(in.waiting) > 0 {
+		return nil
+	}
+	return f.Store.Read(ctx, func(tx ota.ReadTx) error {
 		if !in.started {
 			last, err := tx.LastEvent()
 			in.since, in.started = last, err == nil
 			return err
 		}
 		for len(in.waiting) == 0 {
-			events, err := tx.Events(ota.EventFilter{Device: u.id}, in.since, eventPage)
+			events, err := tx.Events(ota.EventFilter{Device: in.device}, in.since, eventPage)
 			if err != nil {
 				return err
 			}
 			for _, e := range events {
 				in.since = e.Seq
 				if n := notice(e); n != nil {
-					in.waiting = append(in.waiting, n)
+					in.waiting = append(in.waiting, told{e.Device, n})
 				}
 			}
 			if len(events) < eventPage {
@@ -85,12 +103,16 @@ func notice(e ota.Event) ota.Notice {
 	case ota.UpdateChanged:
 		var data struct {
 			Status ota.Status `json:"status"`
+			Reason string     `json:"reason"`
 		}
 		if json.Unmarshal(e.Data, &data) != nil {
 			return nil
 		}
 		switch data.Status {
 		case ota.Pending:
+			if data.Reason != "" { // it came back (see ota.Update.Return), and waits for its time
+				return nil
+			}
 			return ota.Offered{}
 		case ota.Canceled, ota.Expired:
 			return ota.Withdrawn{Update: e.Update}

@@ -30,7 +30,7 @@ func (u *Uplink) Report(ctx context.Context, r ota.Report) error {
 		return err
 	}
 	var canceled error
-	err := u.f.write(ctx, func(tx ota.Tx) error {
+	err := u.f.writeIf(ctx, func(tx ota.Tx) error {
 		d, err := tx.Device(u.id)
 		if err != nil {
 			return err
@@ -61,10 +61,10 @@ func (u *Uplink) Report(ctx context.Context, r ota.Report) error {
 		d.Block = ota.Block{Since: tx.Now(), Update: up.ID, Reason: fmt.Sprintf("%s failed: %s", up.Package, up.Reason)}
 		return putBlock(tx, d, ota.DeviceBlocked)
 	})
-	if err != nil && err != errNoChange {
+	if err != nil {
 		return err
 	}
-	u.f.seen.record(u.id, u.f.Now())
+	u.Heard()
 	return canceled
 }
 

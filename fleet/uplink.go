@@ -26,16 +26,11 @@ var _ ota.Uplink = (*Uplink)(nil)
 
 // Pending lists what is offered now, and marks the device as seen.
 func (u *Uplink) Pending(ctx context.Context) ([]ota.Offer, error) {
-	q, err := u.f.Store.Queue(ctx, u.id)
+	queue, err := u.Queue(ctx)
 	if err != nil {
 		return nil, err
 	}
-	now := u.f.Now()
-	u.f.seen.record(u.id, now)
-	queue := slices.DeleteFunc(q.Entries, func(e ota.QueueEntry) bool {
-		return !e.Update.Offerable(q.Block, now) || len(e.Package.Artifacts) == 0
-	})
-	slices.SortFunc(queue, func(a, b ota.QueueEntry) int { return a.Update.Precedes(b.Update) })
+	u.Heard()
 	offers := make([]ota.Offer, len(queue))
 	for i, e := range queue {
 		offers[i] = Offer(e, i)
@@ -89,7 +84,8 @@ func (f *Fleet) open(ctx context.Context, a ota.Artifact) (ota.Blob, error) {
 	return blob, err
 }
 
-// artifact finds what a fetch is about and whether the update must begin.
+// artifact finds what a fetch is about and whether the update must begin, for
+// the first time or anew.
 func (u *Uplink) artifact(ctx context.Context, q ota.FetchRequest) (art ota.Artifact, begin bool, err error) {
 	err = u.f.Store.Read(ctx, func(tx ota.ReadTx) error {
 		d, err := tx.Device(u.id)
@@ -100,7 +96,7 @@ func (u *Uplink) artifact(ctx context.Context, q ota.FetchRequest) (art ota.Arti
 		if err != nil {
 			return err
 		}
-		begin = up.Status == ota.Pending
+		begin = up.Status == ota.Pending || !up.SentAt.IsZero()
 		if err := up.Begin(d.Block, tx.Now()); err != nil {
 			return err
 		}
@@ -118,7 +114,7 @@ func (u *Uplink) artifact(ctx context.Context, q ota.FetchRequest) (art ota.Arti
 }
 
 func (u *Uplink) begin(ctx context.Context, id ota.UpdateID) error {
-	err := u.f.write(ctx, func(tx ota.Tx) error {
+	return u.f.writeIf(ctx, func(tx ota.Tx) error {
 		d, err := tx.Device(u.id)
 		if err != nil {
 			return err
@@ -127,7 +123,7 @@ func (u *Uplink) begin(ctx context.Context, id ota.UpdateID) error {
 		if err != nil {
 			return err
 		}
-		if up.Status == ota.InFlight {
+		if up.Status == ota.InFlight && up.SentAt.IsZero() {
 			return errNoChange
 		}
 		if err := up.Begin(d.Block, tx.Now()); err != nil {
@@ -135,10 +131,6 @@ func (u *Uplink) begin(ctx context.Context, id ota.UpdateID) error {
 		}
 		return putUpdate(tx, up)
 	})
-	if err == errNoChange {
-		return nil
-	}
-	return err
 }
 
 // Installed replaces the device's inventory and marks it as seen.
@@ -146,7 +138,7 @@ func (u *Uplink) Installed(ctx context.Context, inv ota.Inventory) error {
 	if err := inv.Validate(); err != nil {
 		return err
 	}
-	err := u.f.write(ctx, func(tx ota.Tx) error {
+	err := u.f.writeIf(ctx, func(tx ota.Tx) error {
 		d, err := tx.Device(u.id)
 		if err != nil {
 			return err
@@ -163,10 +155,10 @@ func (u *Uplink) Installed(ctx context.Context, inv ota.Inventory) error {
 		}
 		return tell(tx, ota.InventoryChanged, d, "", nil)
 	})
-	if err != nil && err != errNoChange {
+	if err != nil {
 		return err
 	}
-	u.f.seen.record(u.id, u.f.Now())
+	u.Heard()
 	return nil
 }
 

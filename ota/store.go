@@ -83,6 +83,9 @@ type DeviceReader interface {
 	SystemInfo(id DeviceID) (json.RawMessage, error)
 	// PublicCredentials fails with KindNotFound before they are first put.
 	PublicCredentials(id DeviceID) (string, error)
+	// Contact is what a protocol keeps of a device (see Push). It fails with
+	// KindNotFound before the first is put.
+	Contact(id DeviceID, protocol string) (json.RawMessage, error)
 }
 
 // SurveyReader answers questions about all devices of a namespace, from what
@@ -118,7 +121,8 @@ type DeviceWriter interface {
 	// which Seen alone changes. Conflict: conflicting_device.
 	PutDevice(d Device) error
 	// DeleteDevice removes the device with everything that is its own:
-	// credentials of both kinds, inventory, system info, updates and results.
+	// credentials of both kinds, inventory, system info, contacts, updates and
+	// results.
 	DeleteDevice(id DeviceID) error
 	// PutCredential replaces the device's credential; it has at most one.
 	PutCredential(c Credential) error
@@ -126,6 +130,8 @@ type DeviceWriter interface {
 	PutSystemInfo(id DeviceID, doc json.RawMessage) error
 	// PutPublicCredentials replaces them; they are any text.
 	PutPublicCredentials(id DeviceID, text string) error
+	// PutContact replaces what the protocol keeps of the device.
+	PutContact(id DeviceID, protocol string, state json.RawMessage) error
 	// Seen records when devices were last seen and returns those seen for
 	// the first time ever. Unknown ids are passed over, older times ignored.
 	Seen(at map[DeviceID]time.Time) ([]DeviceID, error)

@@ -66,7 +66,10 @@ func (t *readTx) narrowDevices(f ota.DeviceFilter) *filter {
 	tail := t.narrow()
 	tail.equal("d.id", string(f.ID))
 	tail.equal("d.name", f.Name)
-	tail.equal("d.hardware_id", f.HardwareID)
+	if f.HardwareID != "" {
+		tail.equal("d.hardware_id", f.HardwareID)
+		tail.tail.WriteString(" AND d.hardware_id <> ''") // as the index says, which is not used otherwise
+	}
 	return tail
 }
 

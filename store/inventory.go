@@ -117,3 +117,22 @@ func (t *writeTx) PutSystemInfo(id ota.DeviceID, doc json.RawMessage) error {
 	}
 	return t.fail("put system info", err)
 }
+
+func (t *readTx) Contact(id ota.DeviceID, protocol string) (json.RawMessage, error) {
+	state, err := t.q.Contact(t.ctx, query.ContactParams{DeviceID: string(id), Protocol: protocol})
+	if errors.Is(err, sql.ErrNoRows) {
+		if _, err := t.Device(id); err != nil {
+			return nil, err
+		}
+		return nil, ota.Fail(ota.KindNotFound, "missing_entity", "nothing is kept of the device for %s", protocol)
+	}
+	return json.RawMessage(state), t.fail("read contact", err)
+}
+
+func (t *writeTx) PutContact(id ota.DeviceID, protocol string, state json.RawMessage) error {
+	err := t.q.PutContact(t.ctx, query.PutContactParams{DeviceID: string(id), Protocol: protocol, State: string(state)})
+	if orphan(err) {
+		return ota.MissingDevice(string(id))
+	}
+	return t.fail("put contact", err)
+}

@@ -27,6 +27,7 @@ func TestADatabaseOfVersionOneIsMigrated(t *testing.T) {
 	}
 	for _, text := range []string{
 		`INSERT INTO device VALUES ('d', 'default', 'truck', '', 'Vehicle', 1, 2, 3, 0, '', '')`,
+		`INSERT INTO device_update VALUES ('d', 'u', 'default', 'r', 'app', '1', 'InFlight', 0, 10, 0, '', 0, 1, 1, 0, '')`,
 		`INSERT INTO installed VALUES ('d', 0, 'vim', '2'), ('d', 1, 'app', '1')`,
 	} {
 		if _, err := old.Exec(text); err != nil {
@@ -50,12 +51,22 @@ func TestADatabaseOfVersionOneIsMigrated(t *testing.T) {
 		if err != nil {
 			return err
 		}
+		u, err := tx.Update("d", "u")
+		if u.Status != ota.InFlight || u.Tries != 0 || !u.RetryAt.IsZero() || !u.SentAt.IsZero() {
+			t.Errorf("the update became %+v", u)
+		}
+		if err != nil {
+			return err
+		}
+		if err := tx.PutContact("d", "rvi", []byte(`{}`)); err != nil {
+			return err
+		}
 		return tx.PutPublicCredentials("d", "key")
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if have, err := version(t.Context(), path); err != nil || have != 2 {
+	if have, err := version(t.Context(), path); err != nil || have != 3 {
 		t.Errorf("version %d, %v", have, err)
 	}
 }

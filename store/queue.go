@@ -60,6 +60,9 @@ func entryOf(device ota.DeviceID, row query.QueueRow) ota.QueueEntry {
 		UpdatedAt:   instant(row.UpdatedAt.Int64),
 		EndedAt:     instant(row.EndedAt.Int64),
 		Reason:      row.Reason.String,
+		Tries:       int(row.Tries.Int64),
+		RetryAt:     instant(row.RetryAt.Int64),
+		SentAt:      instant(row.SentAt.Int64),
 	}}
 	if row.Uuid.Valid {
 		e.Package = ota.Package{

@@ -59,6 +59,9 @@ func updateOf(row query.DeviceUpdate) ota.Update {
 		UpdatedAt:   instant(row.UpdatedAt),
 		EndedAt:     instant(row.EndedAt),
 		Reason:      row.Reason,
+		Tries:       int(row.Tries),
+		RetryAt:     instant(row.RetryAt),
+		SentAt:      instant(row.SentAt),
 	}
 }
 
@@ -80,6 +83,9 @@ func (t *writeTx) PutUpdate(u ota.Update) error {
 		UpdatedAt:   micros(u.UpdatedAt),
 		EndedAt:     micros(u.EndedAt),
 		Reason:      u.Reason,
+		Tries:       int64(u.Tries),
+		RetryAt:     micros(u.RetryAt),
+		SentAt:      micros(u.SentAt),
 	})
 	if orphan(err) {
 		return ota.MissingDevice(string(u.Device))

@@ -174,6 +174,7 @@ var devices = []story{
 					tx.PutPublicCredentials(id, "a key"),
 					tx.PutInventory(id, ota.Inventory{Packages: []ota.Installed{{PackageID: app.ID}}, Firmware: []ota.Firmware{{Module: "m"}}}),
 					tx.PutSystemInfo(id, []byte(`{}`)),
+					tx.PutContact(id, "rvi", []byte(`{}`)),
 					tx.PutUpdate(ota.Update{Namespace: home, Device: id, ID: "u", Status: ota.Pending}),
 					tx.AddResults([]ota.StoredResult{{ID: "r" + n, Device: id, Update: "u"}}),
 					tx.Append(ota.Event{Namespace: home, Device: id, Type: ota.DeviceCreated}))
@@ -190,6 +191,8 @@ var devices = []story{
 		_, err = look(w, func(tx ota.ReadTx) (any, error) { return tx.SystemInfo(d.ID) })
 		missing(err)
 		_, err = look(w, func(tx ota.ReadTx) (any, error) { return tx.PublicCredentials(d.ID) })
+		missing(err)
+		_, err = look(w, func(tx ota.ReadTx) (any, error) { return tx.Contact(d.ID, "rvi") })
 		missing(err)
 		_, err = w.store.Queue(w.Context(), d.ID)
 		missing(err)

@@ -160,6 +160,7 @@ func anyUpdate(ns ota.Namespace, device ota.DeviceID, pkg ota.PackageID) *rapid.
 			Confirm:   rapid.Bool().Draw(t, "confirm"),
 			CreatedAt: anyTime.Draw(t, "created"),
 			Reason:    rapid.String().Draw(t, "reason"),
+			Tries:     rapid.IntRange(0, 9).Draw(t, "tries"),
 		}
 		if !u.Status.Active() {
 			u.EndedAt = anyTime.Draw(t, "ended")

@@ -3,6 +3,7 @@ package storetest
 import (
 	"cmp"
 	"slices"
+	"time"
 
 	"github.com/updraft-ota/updraft/ota"
 )
@@ -38,6 +39,7 @@ var queues = []story{
 		w.publish(small)
 		a := w.send(d, func(u *ota.Update) {
 			u.Status, u.Pos, u.Priority, u.Confirm, u.Description, u.Until = ota.InFlight, 2, 1, true, "hello", w.clock.Now()
+			u.Tries, u.RetryAt, u.SentAt, u.Reason = 2, w.clock.Now().Add(time.Minute), w.clock.Now().Add(time.Second), "no answer"
 		})
 		b := w.send(d, func(u *ota.Update) { u.Package = small.ID })
 		c := w.send(d)

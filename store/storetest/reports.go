@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -71,6 +72,28 @@ var reports = []story{
 		w.same(got, inv)
 		got, _ = w.inventory(other.ID)
 		w.same(got, ota.Inventory{})
+	}},
+
+	{"each protocol keeps what it told last of a device", func(w *world) {
+		d, other := w.device("truck"), w.device("van")
+		contact := func(id ota.DeviceID, protocol string) (json.RawMessage, error) {
+			return look(w, func(tx ota.ReadTx) (json.RawMessage, error) { return tx.Contact(id, protocol) })
+		}
+		for _, doc := range []string{`{"dialect":"2015"}`, `{"dialect":"2016"}`} {
+			w.write(func(tx ota.Tx) error {
+				return errors.Join(tx.PutContact(d.ID, "rvi", []byte(doc)), tx.PutContact(d.ID, "coap", []byte(`{}`)))
+			})
+			got, err := contact(d.ID, "rvi")
+			w.same(string(got), doc)
+			w.same(err, nil)
+		}
+		_, err := contact(d.ID, "r")
+		w.refuses(err, ota.KindNotFound, "missing_entity")
+		_, err = contact(other.ID, "rvi")
+		w.refuses(err, ota.KindNotFound, "missing_entity")
+		_, err = contact("nobody", "rvi")
+		w.refuses(err, ota.KindNotFound, "missing_device")
+		w.refuses(w.try(func(tx ota.Tx) error { return tx.PutContact("nobody", "rvi", []byte(`{}`)) }), ota.KindNotFound, "missing_device")
 	}},
 
 	{"system info is any document, the last one told", func(w *world) {

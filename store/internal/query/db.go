@@ -54,6 +54,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.clearInstalledStmt, err = db.PrepareContext(ctx, clearInstalled); err != nil {
 		return nil, fmt.Errorf("error preparing query ClearInstalled: %w", err)
 	}
+	if q.contactStmt, err = db.PrepareContext(ctx, contact); err != nil {
+		return nil, fmt.Errorf("error preparing query Contact: %w", err)
+	}
 	if q.countActivatedStmt, err = db.PrepareContext(ctx, countActivated); err != nil {
 		return nil, fmt.Errorf("error preparing query CountActivated: %w", err)
 	}
@@ -122,6 +125,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.publicCredentialsStmt, err = db.PrepareContext(ctx, publicCredentials); err != nil {
 		return nil, fmt.Errorf("error preparing query PublicCredentials: %w", err)
+	}
+	if q.putContactStmt, err = db.PrepareContext(ctx, putContact); err != nil {
+		return nil, fmt.Errorf("error preparing query PutContact: %w", err)
 	}
 	if q.putCredentialStmt, err = db.PrepareContext(ctx, putCredential); err != nil {
 		return nil, fmt.Errorf("error preparing query PutCredential: %w", err)
@@ -215,6 +221,11 @@ func (q *Queries) Close() error {
 	if q.clearInstalledStmt != nil {
 		if cerr := q.clearInstalledStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing clearInstalledStmt: %w", cerr)
+		}
+	}
+	if q.contactStmt != nil {
+		if cerr := q.contactStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing contactStmt: %w", cerr)
 		}
 	}
 	if q.countActivatedStmt != nil {
@@ -332,6 +343,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing publicCredentialsStmt: %w", cerr)
 		}
 	}
+	if q.putContactStmt != nil {
+		if cerr := q.putContactStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing putContactStmt: %w", cerr)
+		}
+	}
 	if q.putCredentialStmt != nil {
 		if cerr := q.putCredentialStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing putCredentialStmt: %w", cerr)
@@ -446,6 +462,7 @@ type Queries struct {
 	clearArtifactsStmt         *sql.Stmt
 	clearFirmwareStmt          *sql.Stmt
 	clearInstalledStmt         *sql.Stmt
+	contactStmt                *sql.Stmt
 	countActivatedStmt         *sql.Stmt
 	countDevicesStmt           *sql.Stmt
 	countInstalledPackagesStmt *sql.Stmt
@@ -469,6 +486,7 @@ type Queries struct {
 	packageByIDStmt            *sql.Stmt
 	packagesStmt               *sql.Stmt
 	publicCredentialsStmt      *sql.Stmt
+	putContactStmt             *sql.Stmt
 	putCredentialStmt          *sql.Stmt
 	putDeviceStmt              *sql.Stmt
 	putInventoryStmt           *sql.Stmt
@@ -498,6 +516,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		clearArtifactsStmt:         q.clearArtifactsStmt,
 		clearFirmwareStmt:          q.clearFirmwareStmt,
 		clearInstalledStmt:         q.clearInstalledStmt,
+		contactStmt:                q.contactStmt,
 		countActivatedStmt:         q.countActivatedStmt,
 		countDevicesStmt:           q.countDevicesStmt,
 		countInstalledPackagesStmt: q.countInstalledPackagesStmt,
@@ -521,6 +540,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		packageByIDStmt:            q.packageByIDStmt,
 		packagesStmt:               q.packagesStmt,
 		publicCredentialsStmt:      q.publicCredentialsStmt,
+		putContactStmt:             q.putContactStmt,
 		putCredentialStmt:          q.putCredentialStmt,
 		putDeviceStmt:              q.putDeviceStmt,
 		putInventoryStmt:           q.putInventoryStmt,

@@ -17,6 +17,12 @@ type Artifact struct {
 	Signature string
 }
 
+type Contact struct {
+	DeviceID string
+	Protocol string
+	State    string
+}
+
 type Credential struct {
 	ClientID   string
 	DeviceID   string
@@ -55,6 +61,9 @@ type DeviceUpdate struct {
 	UpdatedAt   int64
 	EndedAt     int64
 	Reason      string
+	Tries       int64
+	RetryAt     int64
+	SentAt      int64
 }
 
 type Event struct {

@@ -78,7 +78,7 @@ func (q *Queries) DeviceResults(ctx context.Context, deviceID string) ([]Result,
 
 const dueUpdates = `-- name: DueUpdates :many
 SELECT device_id, id, namespace, request_id, package, version, status, pos, priority, confirm, description,
-    until_at, created_at, updated_at, ended_at, reason
+    until_at, created_at, updated_at, ended_at, reason, tries, retry_at, sent_at
 FROM device_update WHERE status = 'Pending' AND until_at <> 0 AND until_at <= $1
 ORDER BY until_at, device_id, id LIMIT $2
 `
@@ -114,6 +114,9 @@ func (q *Queries) DueUpdates(ctx context.Context, arg DueUpdatesParams) ([]Devic
 			&i.UpdatedAt,
 			&i.EndedAt,
 			&i.Reason,
+			&i.Tries,
+			&i.RetryAt,
+			&i.SentAt,
 		); err != nil {
 			return nil, err
 		}
@@ -130,13 +133,14 @@ func (q *Queries) DueUpdates(ctx context.Context, arg DueUpdatesParams) ([]Devic
 
 const putUpdate = `-- name: PutUpdate :exec
 INSERT INTO device_update (device_id, id, namespace, request_id, package, version, status, pos, priority, confirm, description,
-    until_at, created_at, updated_at, ended_at, reason)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+    until_at, created_at, updated_at, ended_at, reason, tries, retry_at, sent_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
 ON CONFLICT (device_id, id) DO UPDATE SET namespace = excluded.namespace, request_id = excluded.request_id,
     package = excluded.package, version = excluded.version, status = excluded.status, pos = excluded.pos,
     priority = excluded.priority, confirm = excluded.confirm, description = excluded.description,
     until_at = excluded.until_at, created_at = excluded.created_at, updated_at = excluded.updated_at,
-    ended_at = excluded.ended_at, reason = excluded.reason
+    ended_at = excluded.ended_at, reason = excluded.reason, tries = excluded.tries,
+    retry_at = excluded.retry_at, sent_at = excluded.sent_at
 `
 
 type PutUpdateParams struct {
@@ -156,6 +160,9 @@ type PutUpdateParams struct {
 	UpdatedAt   int64
 	EndedAt     int64
 	Reason      string
+	Tries       int64
+	RetryAt     int64
+	SentAt      int64
 }
 
 func (q *Queries) PutUpdate(ctx context.Context, arg PutUpdateParams) error {
@@ -176,6 +183,9 @@ func (q *Queries) PutUpdate(ctx context.Context, arg PutUpdateParams) error {
 		arg.UpdatedAt,
 		arg.EndedAt,
 		arg.Reason,
+		arg.Tries,
+		arg.RetryAt,
+		arg.SentAt,
 	)
 	return err
 }
@@ -184,7 +194,7 @@ const queue = `-- name: Queue :many
 
 SELECT d.namespace, d.blocked_at, d.blocked_by, d.block_reason,
     u.id, u.request_id, u.package, u.version, u.status, u.pos, u.priority, u.confirm, u.description,
-    u.until_at, u.created_at, u.updated_at, u.ended_at, u.reason,
+    u.until_at, u.created_at, u.updated_at, u.ended_at, u.reason, u.tries, u.retry_at, u.sent_at,
     p.uuid, p.description AS about, p.vendor, p.created_at AS published_at,
     a.name AS artifact, a.size, a.sha256, a.sha1, a.md5, a.signature
 FROM device d
@@ -214,6 +224,9 @@ type QueueRow struct {
 	UpdatedAt   sql.NullInt64
 	EndedAt     sql.NullInt64
 	Reason      sql.NullString
+	Tries       sql.NullInt64
+	RetryAt     sql.NullInt64
+	SentAt      sql.NullInt64
 	Uuid        sql.NullString
 	About       sql.NullString
 	Vendor      sql.NullString
@@ -256,6 +269,9 @@ func (q *Queries) Queue(ctx context.Context, id string) ([]QueueRow, error) {
 			&i.UpdatedAt,
 			&i.EndedAt,
 			&i.Reason,
+			&i.Tries,
+			&i.RetryAt,
+			&i.SentAt,
 			&i.Uuid,
 			&i.About,
 			&i.Vendor,
@@ -282,7 +298,7 @@ func (q *Queries) Queue(ctx context.Context, id string) ([]QueueRow, error) {
 
 const update = `-- name: Update :one
 SELECT device_id, id, namespace, request_id, package, version, status, pos, priority, confirm, description,
-    until_at, created_at, updated_at, ended_at, reason
+    until_at, created_at, updated_at, ended_at, reason, tries, retry_at, sent_at
 FROM device_update WHERE device_id = $1 AND id = $2
 `
 
@@ -311,6 +327,9 @@ func (q *Queries) Update(ctx context.Context, arg UpdateParams) (DeviceUpdate, e
 		&i.UpdatedAt,
 		&i.EndedAt,
 		&i.Reason,
+		&i.Tries,
+		&i.RetryAt,
+		&i.SentAt,
 	)
 	return i, err
 }
@@ -360,7 +379,7 @@ func (q *Queries) UpdateResults(ctx context.Context, arg UpdateResultsParams) ([
 const updates = `-- name: Updates :many
 
 SELECT u.device_id, u.id, u.namespace, u.request_id, u.package, u.version, u.status, u.pos, u.priority, u.confirm, u.description,
-    u.until_at, u.created_at, u.updated_at, u.ended_at, u.reason
+    u.until_at, u.created_at, u.updated_at, u.ended_at, u.reason, u.tries, u.retry_at, u.sent_at
 FROM device_update u WHERE u.namespace = $1
 `
 
@@ -391,6 +410,9 @@ func (q *Queries) Updates(ctx context.Context, namespace string) ([]DeviceUpdate
 			&i.UpdatedAt,
 			&i.EndedAt,
 			&i.Reason,
+			&i.Tries,
+			&i.RetryAt,
+			&i.SentAt,
 		); err != nil {
 			return nil, err
 		}
