@@ -116,7 +116,7 @@ func (c *courier) run() {
 		if !ok {
 			return
 		}
-		err := c.carry(c.n.ctx, d)
+		err := c.bring(d)
 		if !c.settle(d, err) {
 			pause = firstPause
 			continue
@@ -127,6 +127,20 @@ func (c *courier) run() {
 		case <-c.n.ctx.Done():
 		}
 	}
+}
+
+// bring carries a delivery, after its parameters were made.
+func (c *courier) bring(d delivery) error {
+	if d.parcel != nil && d.parcel.make != nil {
+		params, err := d.parcel.open(nil)
+		if err != nil {
+			return err
+		}
+		made := *d.parcel
+		made.params = params
+		d.parcel = &made
+	}
+	return c.carry(c.n.ctx, d)
 }
 
 // next takes the first delivery that has not expired.

@@ -185,7 +185,7 @@ func TestANameThatChangesItsMeaning(t *testing.T) {
 		register(t, n, "/sota/notify", "rebind:80")
 		r["rebind"] = "10.0.0.1"
 		n.mu.Lock()
-		n.route(n.parcel(vin+"sota/notify", []byte(`1`), time.Now().Add(time.Minute), Peer{Addr: "x"}))
+		n.route(&parcel{service: vin + "sota/notify", params: []byte(`1`), expires: time.Now().Add(time.Minute), from: Peer{Addr: "x"}})
 		n.unlock()
 		if got := inside.take(); len(got) > 0 {
 			t.Errorf("posted %q", got)
@@ -287,7 +287,7 @@ func TestAWebsocket(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 	n.mu.Lock()
-	n.route(n.parcel(vin+"sota/notify", []byte(`[{"a":1}]`), time.Now().Add(time.Minute), Peer{Addr: "x"}))
+	n.route(&parcel{service: vin + "sota/notify", params: []byte(`[{"a":1}]`), expires: time.Now().Add(time.Minute), from: Peer{Addr: "x"}})
 	n.unlock()
 	if _, b, err := conn.Read(ctx); err != nil || string(b) != `{"json-rpc":"2.0","method":"message","params":{"service_name":"/sota/notify","parameters":[{"a":1}]}}` {
 		t.Errorf("%s, %v", b, err)
@@ -335,7 +335,7 @@ func TestAMessageInTheHandsOfTheCourier(t *testing.T) {
 		n := start(t, o)
 		register(t, n, "/sota/chunk", "127.0.0.1:1")
 		n.mu.Lock()
-		n.route(n.parcel(vin+"sota/chunk", []byte(`1`), time.Now().Add(time.Minute), Peer{Addr: "x"}))
+		n.route(&parcel{service: vin + "sota/chunk", params: []byte(`1`), expires: time.Now().Add(time.Minute), from: Peer{Addr: "x"}})
 		n.unlock()
 		synctest.Wait()
 		call(n, `{"jsonrpc":"2.0","id":5,"method":"unregister_service","params":{"service":"`+vin+`sota/chunk"}}`)
@@ -360,7 +360,7 @@ func TestRedirectsLeadNowhere(t *testing.T) {
 		defer func() { _ = server.Close() }()
 		register(t, n, "/sota/notify", "127.0.0.1:1")
 		n.mu.Lock()
-		n.route(n.parcel(vin+"sota/notify", []byte(`1`), time.Now().Add(time.Minute), Peer{Addr: "x"}))
+		n.route(&parcel{service: vin + "sota/notify", params: []byte(`1`), expires: time.Now().Add(time.Minute), from: Peer{Addr: "x"}})
 		n.unlock()
 		if got := elsewhere.take(); len(got) > 0 || !slices.Equal(l.reasons(), []string{"not_delivered"}) {
 			t.Errorf("led to %q", got)

@@ -80,7 +80,7 @@ func checkFootprint(t *testing.T, n *Node, serve func(net.Listener) error, limit
 		}
 		say(t, conn, string(appendSa(nil, true, names)))
 		large := &parcel{service: backend + "sota/ack", params: []byte(`["` + strings.Repeat("A", 87_384) + `"]`), expires: time.Now().Add(time.Minute)}
-		say(t, conn, string(appendRcv(nil, 1, moduleJSON, large)))
+		say(t, conn, rcv(large.service, string(large.params)))
 		if size := <-got; size != len(large.params) {
 			t.Fatalf("got %d bytes", size)
 		}

@@ -1,9 +1,6 @@
 package node
 
-import (
-	"strconv"
-	"time"
-)
+import "time"
 
 // The two values of mod in rcv (rvi.md 3.5).
 const (
@@ -122,16 +119,3 @@ func appendSa(b []byte, available bool, names []string) []byte {
 
 // ping is exactly these 14 bytes, as a peer may echo as many (rvi.md Q20).
 const ping = `{"cmd":"ping"}`
-
-// appendRcv writes the expiry in epoch seconds, which every peer either reads
-// or ignores (rvi.md 3.5).
-func appendRcv(b []byte, tid uint64, mod string, p *parcel) []byte {
-	b = strconv.AppendUint(append(b, `{"tid":`...), tid, 10)
-	b = append(b, `,"cmd":"rcv","mod":"`+mod+`","data":{"service":`...)
-	b = appendText(b, p.service)
-	b = append(b, `,"timeout":`...)
-	b = strconv.AppendInt(b, p.expires.Add(time.Second-1).Unix(), 10)
-	b = append(b, `,"parameters":`...)
-	b = append(b, p.params...)
-	return append(b, '}', '}')
-}

@@ -25,4 +25,5 @@ const (
 	piecePatience    = 30 * time.Second // for the next fragment (rvi.md 3.8)
 	roomPatience     = 5 * time.Second  // for room in the queue of a local service
 	answerPatience   = time.Second      // for a local service to answer (rvi.md 2.1)
+	unsureLife       = 5 * time.Minute  // of what comes in where the clock may be wrong
 )

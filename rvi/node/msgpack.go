@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"math"
@@ -171,33 +172,45 @@ func fromList(dst, b []byte, h head, depth int) (out, rest []byte, err error) {
 	return append(dst, brackets[1]), b, nil
 }
 
-// toMsgpack appends a checked JSON value to dst as msgpack.
-func toMsgpack(dst, value []byte) []byte {
+// msgpack adds a checked JSON value as msgpack.
+func (m *letter) msgpack(value []byte) {
 	value = value[skipSpace(value, 0):]
 	switch value[0] {
 	case 'n':
-		return append(dst, 0xc0)
+		m.buf = append(m.buf, 0xc0)
 	case 'f':
-		return append(dst, 0xc2)
+		m.buf = append(m.buf, 0xc2)
 	case 't':
-		return append(dst, 0xc3)
+		m.buf = append(m.buf, 0xc3)
 	case '"':
-		s, _ := text(value)
-		return appendRaw(dst, s)
+		m.raw(value)
 	case '[':
 		n := 0
 		elements(value, func([]byte) { n++ })
-		dst = appendHead(dst, n, 0x90, 16, 0xdc)
-		elements(value, func(v []byte) { dst = toMsgpack(dst, v) })
-		return dst
+		m.buf = appendHead(m.buf, n, 0x90, 16, 0xdc)
+		elements(value, m.msgpack)
 	case '{':
 		n := 0
 		members(value, func(string, []byte) { n++ })
-		dst = appendHead(dst, n, 0x80, 16, 0xde)
-		members(value, func(name string, v []byte) { dst = toMsgpack(appendRaw(dst, name), v) })
-		return dst
+		m.buf = appendHead(m.buf, n, 0x80, 16, 0xde)
+		members(value, func(name string, v []byte) {
+			m.buf = appendRaw(m.buf, name)
+			m.msgpack(v)
+		})
+	default:
+		m.buf = appendNumber(m.buf, value)
 	}
-	return appendNumber(dst, value)
+}
+
+// raw adds a checked JSON string, without a copy if nothing in it is escaped.
+func (m *letter) raw(value []byte) {
+	inner := trimSpace(value)
+	if inner = inner[1 : len(inner)-1]; bytes.IndexByte(inner, '\\') >= 0 {
+		s, _ := text(trimSpace(value))
+		inner = []byte(s)
+	}
+	m.buf = appendHead(m.buf, len(inner), 0xa0, 32, 0xda)
+	m.text(inner)
 }
 
 // appendHead writes a count in its shortest form: in the first byte, in 16 bits

@@ -56,6 +56,12 @@ type Options struct {
 	Msgpack bool   // speak msgpack from the start, not only to peers that do
 	Module  string // mod of messages to peers that have sent none; proto_json_rpc if ""
 
+	// ClockUnsure is for a vehicle whose clock may be wrong: it tells its peers
+	// how long its messages last instead of until when, and does not judge by
+	// its clock whether theirs are over (rvi.md 2.5). Credentials still need a
+	// clock that is about right.
+	ClockUnsure bool
+
 	Now     func() time.Time
 	Dial    func(ctx context.Context, network, addr string) (net.Conn, error)
 	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
@@ -120,9 +126,9 @@ type Node struct {
 	// themselves, as whoever begins one says how large it is.
 	pieceBudget budget
 
-	ctx    context.Context // done when the node closes
-	stop   context.CancelFunc
-	wg     sync.WaitGroup // every goroutine
+	ctx  context.Context // done when the node closes
+	stop context.CancelFunc
+	wg   sync.WaitGroup // every goroutine
 
 	keeping sync.Mutex // taken before mu, while Keep runs
 

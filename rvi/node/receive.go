@@ -233,6 +233,9 @@ func (l *link) receive(f frame) error {
 	if err != nil {
 		return err
 	}
+	if l.n.opt.ClockUnsure {
+		c.expires = l.n.now().Add(unsureLife)
+	}
 	s, err := l.accept(f, c)
 	if err != nil || s == nil {
 		return err
@@ -271,16 +274,19 @@ func (l *link) accept(f frame, c cargo) (*service, error) {
 	if s := n.local[c.service]; s != nil && s.handler != nil && s.courier.idle() {
 		return s, nil
 	}
-	if p := n.parcel(c.service, bytes.Clone(c.params), c.expires, l.peer); !n.route(p) && !l.waitForRoom(p) {
+	p := &parcel{service: c.service, params: c.params, expires: c.expires, from: l.peer}
+	n.number(p)
+	if !n.route(p) && !l.waitForRoom(p) {
 		return refuse("queue_full", "too much is waiting for the service")
 	}
+	p.params = bytes.Clone(c.params) // only now, as many links may have waited
 	return nil, nil
 }
 
 // waitForRoom routes a parcel once the local service has taken others: while
 // its peer has to wait, nothing is lost. False if that takes too long.
 func (l *link) waitForRoom(p *parcel) bool {
-	n, late := l.n, false
+	n, late := l.n, p.size() > l.n.opt.QueueBytes
 	timer := time.AfterFunc(roomPatience, func() {
 		n.mu.Lock()
 		late = true

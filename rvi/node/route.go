@@ -26,27 +26,42 @@ type service struct {
 // KindTooMany if too much is waiting for that peer already (code queue_full),
 // KindUnavailable if the node is closed.
 func (n *Node) Send(ctx context.Context, service string, params json.RawMessage, timeout time.Duration) error {
+	if err := checkJSON(params); err != nil {
+		return ota.Invalid("the parameters of an RVI message are JSON: %v", err)
+	}
+	return n.sendWithin(ctx, &parcel{service: service, params: params}, timeout)
+}
+
+// SendFunc is Send of parameters that params appends to a buffer when the
+// message is about to be written, so that what waits costs next to nothing: a
+// window of chunks, say. It may be called more than once, if a link breaks, or
+// not at all; by one goroutine at a time, which serves that peer alone. Its
+// error, and what is no JSON, is told to Options.Audit (not_made), and the
+// message is discarded.
+func (n *Node) SendFunc(ctx context.Context, service string, params func(buf []byte) ([]byte, error), timeout time.Duration) error {
+	return n.sendWithin(ctx, &parcel{service: service, make: params}, timeout)
+}
+
+func (n *Node) sendWithin(ctx context.Context, p *parcel, timeout time.Duration) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	if timeout <= 0 || timeout > longestWait {
 		return ota.Invalid("an RVI message waits up to 30 days, not %v", timeout)
 	}
-	if err := checkJSON(params); err != nil {
-		return ota.Invalid("the parameters of an RVI message are JSON: %v", err)
-	}
-	_, err := n.send(service, params, n.now().Add(timeout))
+	p.expires = n.now().Add(timeout)
+	_, err := n.send(p)
 	return err
 }
 
 // send routes a message of a local service. It returns a number for it, -1 if
 // the service is on this node.
-func (n *Node) send(service string, params []byte, expires time.Time) (int64, error) {
-	name, err := checkName(service)
+func (n *Node) send(p *parcel) (int64, error) {
+	name, err := checkName(p.service)
 	if err != nil {
 		return 0, err
 	}
-	if len(params)+len(name)+256 > n.opt.MessageBytes {
+	if len(p.params)+len(name)+256 > n.opt.MessageBytes {
 		return 0, ota.Fail(ota.KindTooLarge, "too_large", "an RVI message has at most %d bytes", n.opt.MessageBytes)
 	}
 	n.mu.Lock()
@@ -58,7 +73,8 @@ func (n *Node) send(service string, params []byte, expires time.Time) (int64, er
 		n.audit("unauthorized", "local", name, "our own credentials do not allow to invoke it")
 		return 0, ota.Fail(ota.KindForbidden, "unauthorized", "our RVI credentials do not allow to invoke %s", name)
 	}
-	p := n.parcel(name, params, expires, Peer{})
+	p.service = name
+	n.number(p)
 	if !p.expires.After(n.now()) {
 		n.audit("expired", "local", name, "it was expired when it was handed in")
 	} else if !n.route(p) {
@@ -72,10 +88,11 @@ func (n *Node) send(service string, params []byte, expires time.Time) (int64, er
 	return n.sent, nil
 }
 
-// parcel makes a parcel, which keeps params.
-func (n *Node) parcel(service string, params []byte, expires time.Time, from Peer) *parcel {
+// number gives a parcel its place in the order, and cuts an expiry that is too
+// far ahead.
+func (n *Node) number(p *parcel) {
 	n.sequence++
-	return &parcel{seq: n.sequence, service: service, params: params, expires: bounded(expires, n.now()), from: from}
+	p.seq, p.expires = n.sequence, bounded(p.expires, n.now())
 }
 
 // route puts a parcel into the queue of the local service or the link it is

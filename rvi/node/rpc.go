@@ -222,7 +222,7 @@ func (n *Node) message(p fields) (result, *rpcError) {
 	if p["parameters"] == nil {
 		return result{}, refuse(codeParams, "missing_field:parameters", "parameters is missing")
 	}
-	id, err := n.send(name, p["parameters"], expires)
+	id, err := n.send(&parcel{service: name, params: p["parameters"], expires: expires})
 	if err != nil {
 		return result{}, refuseFor(err)
 	}

@@ -12,11 +12,26 @@ type parcel struct {
 	seq     uint64 // in the order they were handed in
 	service string
 	params  []byte // checked JSON, ours
+	make    func([]byte) ([]byte, error)
 	expires time.Time
 	from    Peer
 }
 
-// size is what the parcel counts for in queues.
+// open returns the parameters. If they are still to be made that is done in
+// buf, and checked.
+func (p *parcel) open(buf []byte) ([]byte, error) {
+	if p.make == nil {
+		return p.params, nil
+	}
+	params, err := p.make(buf)
+	if err != nil {
+		return nil, err
+	}
+	return params, checkJSON(params)
+}
+
+// size is what the parcel counts for in queues, where parameters that are still
+// to be made are not.
 func (p *parcel) size() int { return len(p.params) + len(p.service) + 128 }
 
 // owner is whose queue the parcel waits in: that of the peer it came from, so

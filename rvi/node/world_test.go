@@ -164,6 +164,14 @@ func start(t testing.TB, o Options) *Node {
 	return n
 }
 
+// toMsgpack appends a checked JSON value to dst as msgpack.
+func toMsgpack(dst, value []byte) []byte {
+	var m letter
+	m.msgpack(value)
+	m.cut()
+	return append(dst, slices.Concat(m.pieces...)...)
+}
+
 // lent is how many bytes of buffers links have.
 func (n *Node) lent() int64 {
 	return n.opt.BufferBytes - n.budget.left.Load() - n.pieceBudget.left.Load()

@@ -2,7 +2,6 @@ package node
 
 import (
 	"slices"
-	"sync"
 	"time"
 )
 
@@ -40,64 +39,43 @@ func (l *link) push(it item) {
 	}
 }
 
-// outgoing are buffers for messages being written. One that had to grow beyond
-// the size of a chunk's message is not kept.
-var outgoing = sync.Pool{New: func() any { b := make([]byte, 0, smallBuffer); return &b }}
-
 // write writes what is queued. A parcel stays at the head of the queue until it
 // is written, so that none is lost with a link that breaks; it may then arrive
 // twice.
 func (l *link) write() {
-	buf := outgoing.Get().(*[]byte)
-	defer func() {
-		if cap(*buf) <= 2*largeBuffer {
-			outgoing.Put(buf)
-		}
-	}()
-	for l.writeNext(buf) {
+	m := letters.Get().(*letter)
+	defer m.recycle()
+	for l.writeNext(m) {
 	}
 }
 
 // writeNext writes the first item; false if there is none, or no link.
-func (l *link) writeNext(buf *[]byte) bool {
+func (l *link) writeNext(m *letter) bool {
 	it, w, ok := l.first()
 	if !ok {
 		return false
 	}
-	*buf = w.encode((*buf)[:0], it)
-	if it.parcel != nil && w.largest > 0 && len(*buf) > w.largest {
-		return l.written("too_large")
+	var params []byte
+	if it.parcel != nil {
+		var err error
+		if params, err = it.parcel.open(m.made[:0]); err != nil {
+			return l.written("not_made", err.Error())
+		}
+		if it.parcel.make != nil {
+			m.made = params
+		}
+	}
+	if m.compose(it, params, w); it.parcel != nil && w.largest > 0 && m.size > w.largest {
+		return l.written("too_large", "the peer does not take messages of that size")
 	}
 	// One call for each message, as some peers take what they read for one (rvi.md Q20).
-	_ = l.conn.SetWriteDeadline(time.Now().Add(writePatience)) // a closed link tells Write
-	if _, err := l.conn.Write(*buf); err != nil {
+	_ = l.conn.SetWriteDeadline(time.Now().Add(writePatience)) // a closed link tells WriteTo
+	pieces := m.pieces                                         // as it is used up
+	if _, err := pieces.WriteTo(l.conn); err != nil {
 		l.stall(err)
 		return false
 	}
-	return l.written("")
-}
-
-// wording is how the peer wants its messages.
-type wording struct {
-	msgpack bool
-	module  string
-	largest int
-	tid     uint64
-}
-
-// encode appends an item as it goes over the wire.
-func (w wording) encode(b []byte, it item) []byte {
-	if it.parcel != nil {
-		b = appendRcv(b, w.tid, w.module, it.parcel)
-	} else {
-		b = append(b, it.control...)
-	}
-	if !w.msgpack {
-		return b
-	}
-	text := len(b)
-	b = toMsgpack(b, b[:text])
-	return append(b[:0], b[text:]...)
+	return l.written("", "")
 }
 
 // first returns the first item that has not expired.
@@ -107,7 +85,7 @@ func (l *link) first() (item, wording, bool) {
 	for !l.dead && len(l.out) > 0 {
 		it := l.out[0]
 		if it.parcel == nil || it.parcel.expires.After(l.n.now()) {
-			return it, wording{l.msgpack, l.module, l.largest, l.sent + 1}, true
+			return it, l.wording(), true
 		}
 		l.pop()
 		l.n.audit("expired", l.peer.String(), it.parcel.service, "the peer did not take it in time")
@@ -116,9 +94,17 @@ func (l *link) first() (item, wording, bool) {
 	return item{}, wording{}, false
 }
 
+func (l *link) wording() wording {
+	w := wording{msgpack: l.msgpack, module: l.module, largest: l.largest, tid: l.sent + 1}
+	if l.n.opt.ClockUnsure {
+		w.now = l.n.now()
+	}
+	return w
+}
+
 // written takes the first item off the queue, unless the link died meanwhile
-// and the queue with it. A refusal says why the item could not be written.
-func (l *link) written(refusal string) bool {
+// and the queue with it. A refusal says why the parcel could not be written.
+func (l *link) written(refusal, detail string) bool {
 	l.n.mu.Lock()
 	defer l.n.unlock()
 	if l.dead {
@@ -127,7 +113,7 @@ func (l *link) written(refusal string) bool {
 	it := l.pop()
 	switch {
 	case refusal != "":
-		l.n.audit(refusal, l.peer.String(), it.parcel.service, "the peer does not take messages of that size")
+		l.n.audit(refusal, l.peer.String(), it.parcel.service, detail)
 	case it.parcel != nil:
 		l.sent++
 	}
