@@ -226,6 +226,13 @@ func (d *Device) Reported(u Unit, now time.Time) {
 	}
 }
 
+// Forget drops what is known of a unit, whatever its stage: nobody waits for it
+// any more, or its chunks are lost and it is to come again.
+func (d *Device) Forget(u Unit) {
+	delete(d.asked, u)
+	delete(d.files, u)
+}
+
 // Abort ends what has not begun to be installed (rvi.md 4.7), and tells which
 // units' chunks are to be dropped.
 func (d *Device) Abort() []Unit {

@@ -30,6 +30,9 @@ func (u Unit) ID() ota.UpdateID {
 		return u.Update
 	}
 	id := escape(u.Package.Name, "-") + "-" + escape(u.Package.Version, "")
+	if id[0] == '.' { // no hidden file
+		id = "%2E" + id[1:]
+	}
 	if len(id) > longestID {
 		sum := sha256.Sum256([]byte(id))
 		return ota.UpdateID(hex.EncodeToString(sum[:]))
