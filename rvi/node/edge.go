@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -31,7 +30,12 @@ func (n *Node) ServeEdge(l net.Listener) error {
 		return errClosed
 	}
 	defer n.done(server)
-	return n.closedNow(server.Serve(l))
+	full := func(from string) {
+		n.mu.Lock()
+		n.grumble("too_many_connections", "edge", "", "from "+from)
+		n.unlock()
+	}
+	return n.closedNow(server.Serve(&crowd{Listener: l, full: full}))
 }
 
 func (n *Node) serveHTTP(w http.ResponseWriter, r *http.Request) {
@@ -50,18 +54,20 @@ func (n *Node) serveHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (n *Node) servePost(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(n.opt.MessageBytes)))
-	if _, large := errors.AsType[*http.MaxBytesError](err); large {
+	status := readBody(w, r, int64(n.opt.MessageBytes), &n.bodies, func(body []byte) { n.answerPost(w, r, body) })
+	if status == 0 {
+		return
+	}
+	if status != http.StatusBadRequest {
+		reason := map[int]string{http.StatusRequestEntityTooLarge: "too_large", http.StatusServiceUnavailable: "out_of_buffers"}[status]
 		n.mu.Lock()
-		n.audit("too_large", "edge", "", "from "+r.RemoteAddr)
+		n.grumble(reason, "edge", "", "from "+r.RemoteAddr)
 		n.unlock()
-		http.Error(w, fmt.Sprintf("at most %d bytes", n.opt.MessageBytes), http.StatusRequestEntityTooLarge)
-		return
 	}
-	if err != nil {
-		http.Error(w, "the body did not come", http.StatusBadRequest)
-		return
-	}
+	http.Error(w, http.StatusText(status), status)
+}
+
+func (n *Node) answerPost(w http.ResponseWriter, r *http.Request, body []byte) {
 	req, e := readRequest(body, true)
 	var res result
 	if e == nil {
@@ -89,7 +95,7 @@ func (n *Node) placeAt(ctx context.Context) place {
 		defer cancel()
 		if _, err := n.allowed(ctx, u.Hostname()); err != nil {
 			n.mu.Lock()
-			n.audit("bad_network_address", "edge", name, err.Error())
+			n.grumble("bad_network_address", "edge", name, err.Error())
 			n.unlock()
 			return nil, refuse(codeParams, "bad_network_address", "the network_address is not admitted: "+u.Host)
 		}
@@ -114,7 +120,7 @@ func (n *Node) checkFree(ctx context.Context, name string, u *url.URL) *rpcError
 	}
 	n.mu.Lock()
 	defer n.unlock()
-	n.audit("name_taken", "edge", name, "registered at "+s.courier.to+", asked for by "+u.String())
+	n.grumble("name_taken", "edge", name, "registered at "+s.courier.to+", asked for by "+u.String())
 	return refuse(codeUnauthorized, "name_taken", "the service is registered from elsewhere, and still there")
 }
 

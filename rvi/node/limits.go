@@ -16,6 +16,10 @@ const (
 	maxPieces      = 4        // messages of one peer being put together
 	maxGaps        = 64       // between the pieces of one message
 	complaints     = 20       // about one peer that are told at once; then one a second
+	doorComplaints = 100      // about whoever comes to a door, told at once; then a tenth each second
+	maxEdgeConns   = 512      // HTTP connections at one door of the edge
+	edgeBytes      = 64 << 20 // of calls at the edge that are being read
+	programBytes   = 8 << 20  // the same at a program; and of what waits for its handlers
 	maxHosted      = 1024     // names of ours that may come back
 	maxSockets     = 64       // websockets at the edge
 

@@ -10,7 +10,6 @@ import (
 	"maps"
 	"net"
 	"slices"
-	"strings"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -31,20 +30,19 @@ type link struct {
 	ctx    context.Context // done when the link is
 	cancel context.CancelFunc
 
-	peer     Peer
-	greeted  bool // the peer has sent au
-	entitled bool // its rights are known
-	dead     bool
-	names    map[string]struct{} // services it has announced
-	module   string              // mod of its messages
-	msgpack  bool                // what it speaks
-	largest  int                 // bytes of one message it takes; 0 is no limit
-	pings    bool                // it has sent a ping
-	pinger   *time.Timer
-	heard    time.Time
-	pieces   map[string]*piece
-	told     *rate.Limiter // of complaints about the peer
-	untold   int
+	peer       Peer
+	greeted    bool // the peer has sent au
+	entitled   bool // its rights are known
+	dead       bool
+	names      map[string]struct{} // services it has announced
+	module     string              // mod of its messages
+	msgpack    bool                // what it speaks
+	largest    int                 // bytes of one message it takes; 0 is no limit
+	pings      bool                // it has sent a ping
+	pinger     *time.Timer
+	heard      time.Time
+	pieces     map[string]*piece
+	complaints brevity
 
 	out            []item
 	outBytes       int
@@ -96,14 +94,14 @@ func (n *Node) newLink(ctx context.Context, raw net.Conn, opener bool) (*link, e
 	case n.closed:
 		return nil, errClosed
 	case len(n.links) >= n.opt.Links:
-		n.audit("too_many_links", addr, "", "")
+		n.grumble("too_many_links", addr, "", "")
 		return nil, ota.Fail(ota.KindTooMany, "too_many_links", "there are too many RVI links")
 	case n.strangers >= maxStrangers && !opener:
-		n.audit("too_many_strangers", addr, "", "too many links have not shown credentials yet")
+		n.grumble("too_many_strangers", addr, "", "too many links have not shown credentials yet")
 		return nil, ota.Fail(ota.KindTooMany, "too_many_strangers", "too many RVI links wait to be authorised")
 	}
 	l := &link{n: n, conn: raw, raw: raw, opener: opener, since: n.now(), start: time.Now(), heard: n.now(),
-		msgpack: n.opt.Msgpack, module: n.opt.Module, peer: Peer{Addr: addr}, told: rate.NewLimiter(1, complaints)}
+		msgpack: n.opt.Msgpack, module: n.opt.Module, peer: Peer{Addr: addr}, complaints: brevity{limit: rate.NewLimiter(1, complaints)}}
 	l.ctx, l.cancel = context.WithCancel(ctx)
 	context.AfterFunc(l.ctx, func() { _ = raw.Close() })
 	n.links[l] = struct{}{}
@@ -202,9 +200,9 @@ func (l *link) judge(err error) error {
 	case l.dead:
 		return err // its end has been told
 	case !ours:
-		l.n.audit("link_broken", l.peer.String(), "", err.Error())
+		l.audit("link_broken", "", err.Error())
 	case f.close:
-		l.n.audit(f.reason, l.peer.String(), "", "the link is closed")
+		l.audit(f.reason, "", "the link is closed")
 	default:
 		l.complain(f.reason, "", "")
 	}
@@ -214,18 +212,11 @@ func (l *link) judge(err error) error {
 	return err
 }
 
-// complain tells what is wrong with a message of the peer. One that sends
-// nothing else is counted, as it would fill the log.
+// complain tells what is wrong with a message of the peer.
 func (l *link) complain(reason, service, detail string) {
-	if !l.told.AllowN(time.Now(), 1) {
-		l.untold++
-		return
+	if detail, ok := l.complaints.allow(detail); ok {
+		l.audit(reason, service, detail)
 	}
-	if l.untold > 0 {
-		detail = strings.TrimSpace(fmt.Sprintf("%s (and %d others before it)", detail, l.untold))
-		l.untold = 0
-	}
-	l.n.audit(reason, l.peer.String(), service, detail)
 }
 
 // limit is the largest message the peer may send.
@@ -274,8 +265,8 @@ func (l *link) kill() {
 	for id := range l.pieces {
 		l.dropPiece(id)
 	}
-	if l.untold > 0 {
-		n.audit("discarded", l.peer.String(), "", fmt.Sprintf("%d messages that were not told one by one", l.untold))
+	if untold := l.complaints.untold; untold > 0 {
+		l.audit("discarded", "", fmt.Sprintf("%d messages that were not told one by one", untold))
 	}
 	n.later(func() { _ = l.raw.Close() })
 	l.forget(slices.Sorted(maps.Keys(l.names)))

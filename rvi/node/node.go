@@ -14,6 +14,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/updraft-ota/updraft/ota"
 )
 
@@ -121,6 +123,7 @@ type Node struct {
 	client *http.Client
 	tls    *tls.Config // nil without an Identity
 	budget budget
+	bodies budget // of calls at the edge
 
 	// pieceBudget is a part of BufferBytes that messages in pieces have to
 	// themselves, as whoever begins one says how large it is.
@@ -144,6 +147,7 @@ type Node struct {
 	sequence  uint64
 	sent      int64 // messages of local services to others
 	sockets   int
+	doors     brevity // about those who come to our doors
 	closers   map[io.Closer]struct{}
 	closed    bool
 	deferred  []func()        // what is called when mu is free
@@ -162,6 +166,8 @@ func New(o Options) (*Node, error) {
 	n := &Node{opt: o, prefix: prefix, rights: o.Rights, local: map[string]*service{}, couriers: map[string]*courier{},
 		links: map[*link]struct{}{}, routes: map[string]*link{}, closers: map[io.Closer]struct{}{}, hosted: map[string]bool{}}
 	n.freed = sync.NewCond(&n.mu)
+	n.bodies.left.Store(edgeBytes)
+	n.doors.limit = rate.NewLimiter(doorComplaints/10, doorComplaints)
 	n.budget.left.Store(o.BufferBytes - o.BufferBytes/4)
 	n.pieceBudget.left.Store(o.BufferBytes / 4)
 	if o.Identity != nil {

@@ -19,10 +19,12 @@ import (
 	"github.com/updraft-ota/updraft/ota"
 )
 
-// ProgramOptions are a Program's. All but Audit and Announced are needed.
+// ProgramOptions are a Program's. Node and Address are needed.
 type ProgramOptions struct {
 	Node    string // URL of the node's edge, such as http://127.0.0.1:8901
 	Address string // network_address the node is to call, such as http://127.0.0.1:8090/
+
+	Null bool // answer messages with null, as vehicles do, not with a status (rvi.md 2.4)
 
 	Audit     func(Event)        // told of messages that were not taken; the log if nil
 	Announced func(Announcement) // told of services that come and go; may be nil
@@ -38,6 +40,7 @@ type Program struct {
 	client *http.Client
 	queue  chan func(context.Context)
 	fresh  chan struct{} // a service is to be registered
+	bodies budget        // of calls of the node: being read, and waiting
 
 	mu       sync.Mutex
 	services map[string]hosted // by local name, with a leading slash
@@ -45,6 +48,7 @@ type Program struct {
 
 type hosted struct {
 	handler Handler
+	prompt  bool   // the handler's error is the answer; see Take
 	full    string // "" until it is registered
 }
 
@@ -59,15 +63,33 @@ func NewProgram(o ProgramOptions) *Program {
 	if o.Audit == nil {
 		o.Audit = toLog
 	}
-	return &Program{opt: o, client: &http.Client{Timeout: 5 * time.Second}, // rvi.md Q4
+	p := &Program{opt: o, client: &http.Client{Timeout: 5 * time.Second}, // rvi.md Q4
 		queue: make(chan func(context.Context), programQueue), fresh: make(chan struct{}, 1), services: map[string]hosted{}}
+	p.bodies.left.Store(programBytes)
+	return p
 }
 
 // Handle makes h a service of the node, given its local name, from Serve on. Of
 // all handlers one runs at a time, in the order the node delivers.
-func (p *Program) Handle(service string, h Handler) {
+func (p *Program) Handle(service string, h Handler) { p.host(service, hosted{handler: h}) }
+
+// Take is Handle for an h that does not wait: it runs before the node is
+// answered, maybe several at a time, and a *Refusal it returns is the answer.
+func (p *Program) Take(service string, h Handler) { p.host(service, hosted{handler: h, prompt: true}) }
+
+// Refusal is an error that whoever brought a message is told (rvi.md 2.7).
+type Refusal struct {
+	Code   int    // of JSON-RPC; 0: the answer is success, for what is only ignored
+	Reason string // slug of rvi.md 7
+	Err    error
+}
+
+func (r *Refusal) Error() string { return r.Reason + ": " + r.Err.Error() }
+func (r *Refusal) Unwrap() error { return r.Err }
+
+func (p *Program) host(service string, s hosted) {
 	p.mu.Lock()
-	p.services["/"+strings.TrimPrefix(service, "/")] = hosted{handler: h}
+	p.services["/"+strings.TrimPrefix(service, "/")] = s
 	p.mu.Unlock()
 	select {
 	case p.fresh <- struct{}{}:
@@ -94,7 +116,8 @@ func (p *Program) Serve(ctx context.Context, l net.Listener) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { p.work(ctx) })
 	wg.Go(func() { p.keepRegistered(ctx) })
-	err := server.Serve(l)
+	full := func(from string) { p.audit("too_many_connections", "", "from "+from) }
+	err := server.Serve(&crowd{Listener: l, full: full})
 	cancel()
 	wg.Wait()
 	p.client.CloseIdleConnections()
@@ -155,7 +178,9 @@ func (p *Program) registerMissing(ctx context.Context) error {
 			return fmt.Errorf("register %s: %w", local, err)
 		}
 		p.mu.Lock()
-		p.services[local] = hosted{p.services[local].handler, made.Service}
+		s := p.services[local]
+		s.full = made.Service
+		p.services[local] = s
 		p.mu.Unlock()
 	}
 	return nil
@@ -231,24 +256,30 @@ func (p *Program) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "use POST", http.StatusMethodNotAllowed)
 		return
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 2<<20))
-	if err != nil {
-		http.Error(w, "the body did not come, or is too large", http.StatusRequestEntityTooLarge)
-		return
+	status := readBody(w, r, 2<<20, &p.bodies, func(body []byte) { p.answer(w, r, body) })
+	if status != 0 {
+		http.Error(w, http.StatusText(status), status)
 	}
+}
+
+func (p *Program) answer(w http.ResponseWriter, r *http.Request, body []byte) {
 	req, e := readRequest(body, true)
 	if e == nil {
-		e = p.take(req)
+		e = p.take(r.Context(), req)
 	}
 	w.Header().Set("Content-Type", "application/json")
-	if req.id != nil || e != nil {
+	switch {
+	case req.id == nil && e == nil:
+	case p.opt.Null && e == nil && req.method == "message":
+		_, _ = fmt.Fprintf(w, `{"jsonrpc":"2.0","id":%s,"result":null}`, req.id)
+	default:
 		_ = json.NewEncoder(w).Encode(answerTo(req.id, result{}, e)) // the node is gone, or it is not
 	}
 }
 
-// take queues what the node brings. It answers before anything is done about
-// it, as the node does not wait for long.
-func (p *Program) take(r request) *rpcError {
+// take queues what the node brings, but for what a program takes at once. It
+// answers before anything is done about it, as the node does not wait for long.
+func (p *Program) take(ctx context.Context, r request) *rpcError {
 	if r.params == nil {
 		return refuse(codeParams, "invalid_params", "params is missing")
 	}
@@ -256,7 +287,7 @@ func (p *Program) take(r request) *rpcError {
 	members(r.params, func(name string, v []byte) { f[name] = v })
 	switch r.method {
 	case "message":
-		return p.takeMessage(f)
+		return p.takeMessage(ctx, f)
 	case "services_available", "services_unavailable":
 		names, ok := texts(f["services"])
 		if !ok {
@@ -271,7 +302,7 @@ func (p *Program) take(r request) *rpcError {
 	return refuse(codeMethod, "method_not_found", "there is no such method")
 }
 
-func (p *Program) takeMessage(f fields) *rpcError {
+func (p *Program) takeMessage(ctx context.Context, f fields) *rpcError {
 	name, e := f.text("service_name")
 	if e != nil {
 		return e
@@ -283,11 +314,35 @@ func (p *Program) takeMessage(f fields) *rpcError {
 		return refuse(codeRequest, "unknown_service", "there is no such service")
 	}
 	m := Message{Service: cmp.Or(s.full, name), Params: f["parameters"], Peer: Peer{Addr: "edge"}}
-	return p.push(func(ctx context.Context) {
+	if s.prompt {
+		return p.refused(name, s.handler(ctx, m))
+	}
+	size := len(m.Params)
+	if !p.bodies.take(size) {
+		return p.full()
+	}
+	e = p.push(func(ctx context.Context) {
+		defer p.bodies.give(size)
 		if err := s.handler(ctx, m); err != nil {
 			p.audit("not_delivered", name, err.Error())
 		}
 	})
+	if e != nil {
+		p.bodies.give(size)
+	}
+	return e
+}
+
+// refused turns a prompt handler's error into the answer.
+func (p *Program) refused(name string, err error) *rpcError {
+	if err == nil {
+		return nil
+	}
+	p.audit("not_delivered", name, err.Error())
+	if r, ok := errors.AsType[*Refusal](err); ok && r.Code != 0 {
+		return refuse(r.Code, r.Reason, err.Error())
+	}
+	return nil
 }
 
 func (p *Program) push(f func(context.Context)) *rpcError {
@@ -295,9 +350,13 @@ func (p *Program) push(f func(context.Context)) *rpcError {
 	case p.queue <- f:
 		return nil
 	default:
-		p.audit("queue_full", "", "the handlers do not keep up")
-		return refuse(codeUnprocessed, "queue_full", "too much is waiting")
+		return p.full()
 	}
+}
+
+func (p *Program) full() *rpcError {
+	p.audit("queue_full", "", "the handlers do not keep up")
+	return refuse(codeUnprocessed, "queue_full", "too much is waiting")
 }
 
 func (p *Program) audit(reason, service, detail string) {

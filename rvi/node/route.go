@@ -70,15 +70,15 @@ func (n *Node) send(p *parcel) (int64, error) {
 	case n.closed:
 		return 0, ota.Fail(ota.KindUnavailable, "closed", "the RVI node is closed")
 	case !n.rights.MayInvoke(name, n.now()):
-		n.audit("unauthorized", "local", name, "our own credentials do not allow to invoke it")
+		n.grumble("unauthorized", "local", name, "our own credentials do not allow to invoke it")
 		return 0, ota.Fail(ota.KindForbidden, "unauthorized", "our RVI credentials do not allow to invoke %s", name)
 	}
 	p.service = name
 	n.number(p)
 	if !p.expires.After(n.now()) {
-		n.audit("expired", "local", name, "it was expired when it was handed in")
+		n.grumble("expired", "local", name, "it was expired when it was handed in")
 	} else if !n.route(p) {
-		n.audit("queue_full", "local", name, "too much is waiting for that node")
+		n.grumble("queue_full", "local", name, "too much is waiting for that node")
 		return 0, ota.Fail(ota.KindTooMany, "queue_full", "too many RVI messages are waiting for %s", nodeOf(name))
 	}
 	if n.local[name] != nil {
@@ -150,7 +150,7 @@ func (n *Node) mayHost(name string) error {
 	n.mu.Lock()
 	defer n.unlock()
 	if n.local[name] == nil && len(n.local) >= n.opt.Services {
-		n.audit("too_many_services", "edge", name, "")
+		n.grumble("too_many_services", "edge", name, "")
 		return ota.Fail(ota.KindTooMany, "too_many_services", "too many services are registered")
 	}
 	return n.entitled(name)
@@ -160,7 +160,7 @@ func (n *Node) entitled(name string) error {
 	if n.rights.MayReceive(name, n.now()) {
 		return nil
 	}
-	n.audit("unauthorized", "local", name, "our own credentials do not allow to host it")
+	n.grumble("unauthorized", "local", name, "our own credentials do not allow to host it")
 	return ota.Fail(ota.KindForbidden, "unauthorized", "our RVI credentials do not allow to host %s", name)
 }
 

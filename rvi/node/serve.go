@@ -41,7 +41,7 @@ func (n *Node) accept(l net.Listener, serve func(net.Conn)) error {
 		}
 		if err != nil { // such as too many open files: it may pass
 			n.mu.Lock()
-			n.audit("accept", l.Addr().String(), "", err.Error())
+			n.grumble("accept", l.Addr().String(), "", err.Error())
 			n.unlock()
 			if !pause(n.ctx, 100*time.Millisecond) {
 				return nil

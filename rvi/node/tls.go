@@ -24,7 +24,7 @@ func (n *Node) secure(ctx context.Context, raw net.Conn, opener bool) (greeted b
 	}
 	if err := l.shakeHands(conn); err != nil {
 		n.mu.Lock()
-		n.audit("tls", l.peer.String(), "", err.Error())
+		n.grumble("tls", l.peer.String(), "", err.Error())
 		l.kill()
 		n.unlock()
 		return false

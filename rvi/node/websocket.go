@@ -48,7 +48,7 @@ func (n *Node) enterSocket(from string) bool {
 	n.mu.Lock()
 	defer n.unlock()
 	if n.closed || n.sockets >= maxSockets {
-		n.audit("too_many_sockets", "edge", "", "from "+from)
+		n.grumble("too_many_sockets", "edge", "", "from "+from)
 		return false
 	}
 	n.sockets++

@@ -1,0 +1,147 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// stuck is a body that says how long it is, and does not come.
+func stuck(t *testing.T, w *network, addr string, size int) net.Conn {
+	t.Helper()
+	c, err := w.dial(t.Context(), "", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = c.SetWriteDeadline(time.Now().Add(time.Second))
+	_, _ = fmt.Fprintf(c, "POST / HTTP/1.1\r\nHost: n\r\nContent-Length: %d\r\n\r\n{", size)
+	synctest.Wait()
+	return c
+}
+
+func TestHalfCallsForEver(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l, w := &log{}, newNetwork()
+		n := start(t, serverOptions(l))
+		edge := w.listen("n:80")
+		go func() { _ = n.ServeEdge(edge) }()
+		synctest.Wait()
+		client := http.Client{Transport: &http.Transport{DialContext: w.dial, DisableKeepAlives: true}}
+		ask := func() (int, error) {
+			r, err := client.Post("http://n", "application/json", strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"get_available_services","params":{}}`))
+			if err != nil {
+				return 0, err
+			}
+			_, _ = io.Copy(io.Discard, r.Body)
+			return r.StatusCode, r.Body.Close()
+		}
+		var crowd []net.Conn
+		for range edgeBytes >> 20 {
+			crowd = append(crowd, stuck(t, w, "n:80", 1<<20))
+		}
+		if status, err := ask(); status != 503 || err != nil {
+			t.Errorf("with all buffers in use: %d, %v", status, err)
+		}
+		time.Sleep(framePatience)
+		synctest.Wait()
+		if status, err := ask(); status != 200 || err != nil || n.bodies.left.Load() != edgeBytes {
+			t.Errorf("a minute later: %d, %v, %d", status, err, n.bodies.left.Load())
+		}
+		for range maxEdgeConns {
+			crowd = append(crowd, stuck(t, w, "n:80", 100))
+		}
+		if _, err := ask(); err == nil {
+			t.Error("one connection too many is not closed")
+		}
+		time.Sleep(framePatience)
+		synctest.Wait()
+		if status, err := ask(); status != 200 || err != nil {
+			t.Errorf("a minute later: %d, %v", status, err)
+		}
+		if got := slices.Compact(l.reasons()); !slices.Equal(got, []string{"out_of_buffers", "too_many_connections"}) {
+			t.Errorf("%q", got)
+		}
+		for _, c := range crowd {
+			_ = c.Close()
+		}
+	})
+}
+
+// Whoever comes again and again does not fill the log.
+func TestWhoKnocksForEverIsToldBriefly(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := &log{}
+		o := serverOptions(l)
+		o.Links = 1
+		n := start(t, o)
+		meet(t, n)
+		for range 3000 {
+			here, there := net.Pipe()
+			n.plain(n.ctx, there, false)
+			_ = here.Close()
+		}
+		if got := len(l.reasons()); got != doorComplaints {
+			t.Errorf("%d events", got)
+		}
+		time.Sleep(time.Second)
+		here, there := net.Pipe()
+		n.plain(n.ctx, there, false)
+		_ = here.Close()
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if len(l.events) != 1 || !strings.Contains(l.events[0].Detail, "2900 others") {
+			t.Errorf("%+v", l.events)
+		}
+	})
+}
+
+// What a prompt handler finds wrong is the answer; what waits is bounded.
+func TestWhatAProgramAnswers(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		p := NewProgram(ProgramOptions{Null: true, Audit: func(Event) {}})
+		slow := make(chan struct{})
+		p.Take("/sota/start", func(_ context.Context, m Message) error {
+			if string(m.Params) == `"wrong"` {
+				return &Refusal{Code: -32100, Reason: "bad_chunk_size", Err: errors.New("it is too small")}
+			}
+			return nil
+		})
+		p.Handle("/sota/chunk", func(context.Context, Message) error { <-slow; return nil })
+		ctx, cancel := context.WithCancel(t.Context())
+		go p.work(ctx)
+		ask := func(service, params string) string {
+			w := httptest.NewRecorder()
+			body := `{"jsonrpc":"2.0","id":7,"method":"message","params":{"service_name":"` + service + `","parameters":` + params + `}}`
+			p.serveHTTP(w, httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body)))
+			return w.Body.String()
+		}
+		for params, want := range map[string]string{`"wrong"`: `"code":-32100,`, `"right"`: `{"jsonrpc":"2.0","id":7,"result":null}`} {
+			if got := ask("/sota/start", params); !strings.Contains(got, want) || strings.Contains(got, "bad_chunk_size") != (params == `"wrong"`) {
+				t.Errorf("%s: %s", params, got)
+			}
+		}
+		big, took := `"`+strings.Repeat("x", 1<<20)+`"`, 0
+		for strings.Contains(ask("/sota/chunk", big), "null") {
+			took++
+		}
+		if took < 4 || took > programBytes>>20 {
+			t.Errorf("%d MiB wait", took)
+		}
+		close(slow)
+		synctest.Wait()
+		if left := p.bodies.left.Load(); left != programBytes {
+			t.Errorf("%d bytes are not given back", programBytes-left)
+		}
+		cancel()
+		synctest.Wait()
+	})
+}
