@@ -1,0 +1,146 @@
+package coap
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"runtime"
+	"sync"
+	"time"
+)
+
+// Server answers requests on any number of sockets. Its fields are not to be
+// changed once it serves.
+type Server struct {
+	Handler Handler
+	Limits  Limits
+	Log     *slog.Logger // slog.Default() if nil
+	// Trusted says which UDP addresses need not prove themselves, such as those
+	// of known devices that know no Echo option. It is asked for every request
+	// from an unproven address and must be quick; nil trusts none.
+	Trusted func(netip.AddrPort) bool
+
+	once      sync.Once
+	limits    Limits
+	log       *slog.Logger
+	content   ContentHandler // nil if Handler is none
+	proofs    *proofs
+	buckets   *buckets
+	slots     chan struct{} // for running handlers
+	unproven  chan struct{} // of them, for unproven addresses
+	bodies    *bodies
+	observers *observers
+}
+
+func (s *Server) init() {
+	s.once.Do(func() {
+		s.limits = s.Limits.withDefaults()
+		if s.log = s.Log; s.log == nil {
+			s.log = slog.Default()
+		}
+		s.content, _ = s.Handler.(ContentHandler)
+		s.proofs = newProofs(s.limits)
+		s.buckets = newBuckets(s.limits.UnprovenRate)
+		s.slots = make(chan struct{}, s.limits.Handlers)
+		s.unproven = make(chan struct{}, max(s.limits.Handlers/2, 1))
+		s.bodies = newBodies(s.limits)
+		s.observers = newObservers(s)
+	})
+}
+
+// Serve answers the datagrams that come to c, a UDP socket, until ctx ends.
+// Then it closes c and returns nil once the handlers have; any other error is
+// one of reading. If c is bound to all addresses, answers come from the one
+// that was asked (on Linux), and multicast is not answered.
+func (s *Server) Serve(ctx context.Context, c net.PacketConn) error {
+	s.init()
+	defer c.Close()
+	sock, err := newSocket(c)
+	if err != nil {
+		return err
+	}
+	u := newUDPServer(ctx, s, sock, nil)
+	stop := context.AfterFunc(ctx, func() { c.Close() })
+	defer stop()
+	readers := runtime.GOMAXPROCS(0)
+	errs := make(chan error, readers)
+	for range readers {
+		go func() { errs <- u.layer.run() }()
+	}
+	for range readers {
+		if e := <-errs; ctx.Err() == nil && !errors.Is(e, net.ErrClosed) {
+			err = errors.Join(err, e)
+		}
+		c.Close()
+	}
+	u.close()
+	return err
+}
+
+// occupy takes a slot for a handler; release gives it back. ok is false if
+// there are too many running.
+func (s *Server) occupy(proven bool) (release func(), ok bool) {
+	if !proven {
+		select {
+		case s.unproven <- struct{}{}:
+		default:
+			return nil, false
+		}
+	}
+	select {
+	case s.slots <- struct{}{}:
+	default:
+		if !proven {
+			<-s.unproven
+		}
+		return nil, false
+	}
+	return func() {
+		<-s.slots
+		if !proven {
+			<-s.unproven
+		}
+	}, true
+}
+
+// handle asks the handler. What it panics with is logged and answered 5.00.
+func (s *Server) handle(r *Request) (w *response) {
+	w = &response{limit: s.limits.Body}
+	defer func() {
+		if p := recover(); p != nil {
+			s.log.Error("a CoAP handler panicked", "method", r.Code, "path", r.Path(), "panic", p)
+			w = &response{code: InternalServerError}
+		}
+	}()
+	if s.content != nil && r.Code == GET {
+		if c, ok := s.content.Content(r); ok {
+			w.content = &c
+			return w
+		}
+	}
+	s.Handler.ServeCOAP(w, r)
+	return w
+}
+
+// reply is the message that answers r after its handler ran.
+func (s *Server) reply(r *Request, w *response) Message {
+	m, err := w.message(r, szx(s.limits.Block))
+	if err != nil {
+		s.log.Error("a CoAP request cannot be answered", "method", r.Code, "path", r.Path(), "err", err)
+	}
+	if f, ok := r.Accept(); ok && m.Code == ContentCode {
+		if got, has := m.Options.Uint(ContentFormat); has && Format(got) != f {
+			return Message{Code: NotAcceptable}
+		}
+	}
+	return m
+}
+
+// overloaded is the answer when too much is going on.
+func overloaded() Message {
+	m := Message{Code: ServiceUnavailable}
+	m.Options.AddUint(MaxAge, uint32(2*time.Second/time.Second))
+	return m
+}
