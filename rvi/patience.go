@@ -18,17 +18,3 @@ const (
 	MessageLife       = 5 * time.Minute  // of what a backend sends, except notify
 	DeviceMessageLife = 90 * time.Second // of what a device sends
 )
-
-// Rounds is how many times an update is notified to a vehicle that does not
-// answer, before it has failed as unreachable.
-const Rounds = 10
-
-// NotifyAgain is how long after the given round, from 1 on, an update is
-// notified again if the vehicle's services do not reappear before: from five
-// minutes, twice as long each time, to an hour. After the last round ok is false.
-func NotifyAgain(round int) (after time.Duration, ok bool) {
-	if round >= Rounds {
-		return 0, false
-	}
-	return min(5*time.Minute<<(max(round, 1)-1), time.Hour), true
-}

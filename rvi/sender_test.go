@@ -228,18 +228,3 @@ func TestTimeStandsStillWhileTheVehicleIsAway(t *testing.T) {
 		t.Error(p, err)
 	}
 }
-
-func TestNotifyAgainBacksOff(t *testing.T) {
-	var all []time.Duration
-	for round := 1; ; round++ {
-		after, ok := NotifyAgain(round)
-		if !ok {
-			break
-		}
-		all = append(all, after)
-	}
-	m := time.Minute
-	if d := cmp.Diff([]time.Duration{5 * m, 10 * m, 20 * m, 40 * m, 60 * m, 60 * m, 60 * m, 60 * m, 60 * m}, all); d != "" {
-		t.Error(d)
-	}
-}

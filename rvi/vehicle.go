@@ -97,14 +97,21 @@ func (v *Vehicle) Ack(u Unit, c Chunks, now time.Time) (Turn, error) {
 // Report ends the transfer of a unit, as the device told how it went. After the
 // last one the list of packages is asked for.
 func (v *Vehicle) Report(u Unit, now time.Time) Turn {
-	var t Turn
 	known := len(v.active) + len(v.waiting)
-	delete(v.active, u)
-	v.waiting = slices.DeleteFunc(v.waiting, func(f File) bool { return f.Unit == u })
-	v.fill(&t, now)
+	t := v.Forget(u, now)
 	if known > 0 && v.Idle() {
 		t.Send = append(t.Send, Order{Service: ServiceGetPackages})
 	}
+	return t
+}
+
+// Forget ends the transfer of a unit without a word to the vehicle, as the file
+// cannot be sent.
+func (v *Vehicle) Forget(u Unit, now time.Time) Turn {
+	var t Turn
+	delete(v.active, u)
+	v.waiting = slices.DeleteFunc(v.waiting, func(f File) bool { return f.Unit == u })
+	v.fill(&t, now)
 	return t
 }
 

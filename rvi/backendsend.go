@@ -1,0 +1,281 @@
+package rvi
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/updraft-ota/updraft/ota"
+)
+
+// maxWindow is how many chunks of a file are sent without waiting for an ack:
+// those of Transfers files together must fit into a node's queue for one peer.
+const maxWindow = 3
+
+// sending is a file on its way to a vehicle.
+type sending struct {
+	update ota.UpdateID
+	pkg    ota.PackageID
+	file   ota.Artifact
+	window int
+	body   *ota.Content // nil if it is not open
+	sent   time.Time    // when finish was; zero before that
+	pace   pace
+}
+
+func (f *sending) close() {
+	if f.body != nil {
+		_ = f.body.Body.Close() // it was only read
+		f.body = nil
+	}
+}
+
+// resume goes on with what was begun before the server, or the vehicle, went
+// away. Of a vehicle that never spoke RVI nothing is known.
+func (t *talk) resume(ctx context.Context, queue []ota.QueueEntry) {
+	d := t.last()
+	if d == Unknown {
+		return
+	}
+	var begun []ota.QueueEntry
+	for _, e := range queue {
+		if e.Update.Status != ota.InFlight || t.files[unitIn(d, e.Update)] != nil {
+			continue
+		}
+		if e.Update.SentAt.IsZero() {
+			begun = append(begun, e)
+		} else {
+			t.await(e, d)
+		}
+	}
+	t.begin(ctx, begun, d)
+}
+
+// await waits for the report of a file that was sent.
+func (t *talk) await(e ota.QueueEntry, d Dialect) {
+	f, ok := t.add(e, d)
+	if !ok {
+		return
+	}
+	f.sent = e.Update.SentAt
+	u := unitIn(d, e.Update)
+	t.vehicle.Await(File{Unit: u, Chunks: ChunkCount(f.file.Size), Window: f.window}, f.sent)
+}
+
+// begin starts transfers.
+func (t *talk) begin(ctx context.Context, entries []ota.QueueEntry, d Dialect) {
+	var files []File
+	for _, e := range entries {
+		u := unitIn(d, e.Update)
+		if f, ok := t.add(e, d); ok {
+			files = append(files, File{Unit: u, Chunks: ChunkCount(f.file.Size), Window: f.window})
+		}
+	}
+	if len(files) > 0 {
+		t.act(ctx, t.vehicle.Begin(files, t.b.opt.Now()))
+	}
+}
+
+// add makes the file of an update one of the talk's, or finds it there. One that
+// the vehicle had asked for in another dialect is dropped.
+func (t *talk) add(e ota.QueueEntry, d Dialect) (*sending, bool) {
+	file := e.Package.Main()
+	if ChunkCount(file.Size) > MaxChunks {
+		t.b.grumble(t, "a file is too large for RVI", fmt.Errorf("%s has %d bytes", e.Update.Package, file.Size))
+		return nil, false
+	}
+	if t.vehicle == nil {
+		t.vehicle, t.files = NewVehicle(), map[Unit]*sending{}
+		if !t.here {
+			t.vehicle.Gone()
+		}
+	}
+	unit := unitIn(d, e.Update)
+	for u, f := range t.files {
+		if f.update == e.Update.ID && u != unit {
+			t.forget(u)
+		}
+	}
+	f := t.files[unit]
+	if f == nil || f.update != e.Update.ID || f.file.SHA256 != file.SHA256 {
+		if f != nil {
+			t.forget(unit)
+		}
+		f = &sending{update: e.Update.ID, pkg: e.Update.Package, file: file, window: max(t.contact.Window, 1)}
+		t.files[unit] = f
+	}
+	return f, true
+}
+
+// forget drops one file. What waited for its place starts with the next turn.
+func (t *talk) forget(u Unit) Turn {
+	t.discard(u)
+	return t.vehicle.Forget(u, t.b.opt.Now())
+}
+
+func (t *talk) discard(u Unit) {
+	if f := t.files[u]; f != nil {
+		f.close()
+		delete(t.files, u)
+	}
+}
+
+// act does what the rules of the transfers say, the deciding first: what is sent
+// is known to be.
+func (t *talk) act(ctx context.Context, turn Turn) {
+	if len(turn.Returned) > 0 {
+		t.unanswered(ctx, turn.Returned)
+	}
+	for _, u := range turn.Unreported {
+		if f := t.files[u]; f != nil {
+			t.discard(u)
+			if err := t.push.Unreported(ctx, f.update); err != nil {
+				t.failed("an update without a report cannot be ended", err)
+			}
+		}
+	}
+	for orders := turn.Send; len(orders) > 0 && t.push != nil; {
+		o := orders[0]
+		orders = append(orders[1:], t.obey(ctx, o)...)
+	}
+}
+
+// unanswered takes back what the vehicle did not answer. What it has as a whole
+// it may still report.
+func (t *talk) unanswered(ctx context.Context, units []Unit) {
+	var ids []ota.UpdateID
+	for _, u := range units {
+		f := t.files[u]
+		switch {
+		case f == nil:
+		case !f.sent.IsZero():
+			t.vehicle.Await(File{Unit: u, Chunks: ChunkCount(f.file.Size), Window: f.window}, f.sent)
+		default:
+			t.discard(u)
+			ids = append(ids, f.update)
+		}
+	}
+	t.takeBack(ctx, ids, fmt.Sprintf("the vehicle did not answer %d sends", Sends))
+}
+
+func (t *talk) takeBack(ctx context.Context, ids []ota.UpdateID, reason string) {
+	if err := t.push.Unanswered(ctx, ids, reason); err != nil {
+		t.failed("updates cannot be taken back", err)
+	}
+}
+
+// obey does one order, and returns those that follow because a file cannot be sent.
+func (t *talk) obey(ctx context.Context, o Order) []Order {
+	switch o.Service {
+	case ServiceAbort:
+		t.say(ctx, o.Service, Abort{FormFor(t.dialect(), o.Service, t.b.opt.Compatible)}.AppendParams(nil))
+		return nil
+	case ServiceGetPackages:
+		t.askForList(ctx)
+		return nil
+	}
+	f := t.files[o.Unit]
+	if f == nil {
+		return nil
+	}
+	params, err := t.params(ctx, o, f)
+	switch kind := ota.KindOf(err); {
+	case err == nil:
+		t.say(ctx, o.Service, params)
+		return nil
+	case kind == ota.KindInternal || kind == ota.KindUnavailable:
+		t.b.grumble(t, "a file cannot be sent now", err)
+		return nil // it is tried again, as if the message had been lost
+	}
+	next := t.forget(o.Unit)
+	t.failed("an update is not sent", err)
+	if t.push != nil {
+		t.takeBack(ctx, []ota.UpdateID{f.update}, err.Error())
+	}
+	return next.Send
+}
+
+// askForList asks for what the vehicle has installed.
+func (t *talk) askForList(ctx context.Context) {
+	form := FormFor(t.dialect(), ServiceGetPackages, t.b.opt.Compatible)
+	t.say(ctx, ServiceGetPackages, GetPackages{form}.AppendParams(nil))
+}
+
+// params are those of the message about a file that an order wants. That the
+// file is begun, or was sent as a whole, is written down before it is told.
+func (t *talk) params(ctx context.Context, o Order, f *sending) ([]byte, error) {
+	switch o.Service {
+	case ServiceStart:
+		f.sent = time.Time{}
+		return StartOf(o.Unit, f.file).AppendParams(nil), t.open(ctx, f)
+	case ServiceChunk:
+		if err := t.open(ctx, f); err != nil {
+			return nil, err
+		}
+		return f.chunk(o)
+	}
+	f.close()
+	f.sent = t.b.opt.Now()
+	if err := t.push.Sent(ctx, f.update); err != nil {
+		t.failed("an update cannot be noted as sent", err) // a restart sends it again
+	}
+	return Finish{Unit: o.Unit, Signature: f.file.Signature}.AppendParams(nil), nil
+}
+
+// open opens a file that is to be read, which begins its update.
+func (t *talk) open(ctx context.Context, f *sending) error {
+	if f.body != nil {
+		return nil
+	}
+	body, err := t.push.Fetch(ctx, ota.FetchRequest{Update: f.update, Artifact: f.file.Name})
+	if err != nil {
+		return err
+	}
+	f.body = body
+	if body.Digest != f.file.SHA256 {
+		f.close()
+		return ota.Fail(ota.KindConflict, "file_changed", "the file of %s is another one now", f.pkg)
+	}
+	return nil
+}
+
+// pieces are the buffers chunks are read into, before they are written as text.
+var pieces = sync.Pool{New: func() any { return new([ChunkSize]byte) }}
+
+// chunk reads a piece of a file and makes its message.
+func (f *sending) chunk(o Order) ([]byte, error) {
+	buffer := pieces.Get().(*[ChunkSize]byte)
+	defer pieces.Put(buffer)
+	from := int64(o.Index-1) * ChunkSize
+	piece := buffer[:min(ChunkSize, f.file.Size-from)]
+	at, ok := f.body.Body.(io.Seeker)
+	if !ok {
+		return nil, fmt.Errorf("the file of %s cannot be read from the middle", f.pkg)
+	}
+	if _, err := at.Seek(from, io.SeekStart); err != nil {
+		return nil, err
+	}
+	if _, err := io.ReadFull(f.body.Body, piece); err != nil {
+		return nil, fmt.Errorf("read chunk %d of %s: %w", o.Index, f.pkg, err)
+	}
+	sum := sha256.Sum256(piece)
+	m := Chunk{Unit: o.Unit, Index: o.Index, Bytes: piece, SHA256: ota.Digest(hex.EncodeToString(sum[:]))}
+	return m.AppendParams(make([]byte, 0, base64.StdEncoding.EncodedLen(len(piece))+1024)), nil
+}
+
+// say sends a message to one of the vehicle's services. One that cannot be sent
+// is as good as lost.
+func (t *talk) say(ctx context.Context, to Service, params []byte) {
+	t.sayFor(ctx, t.service(to), params, MessageLife)
+}
+
+func (t *talk) sayFor(ctx context.Context, to string, params []byte, life time.Duration) {
+	if err := t.b.carrier.Send(ctx, to, params, life); err != nil {
+		t.b.grumble(t, "a message to the vehicle is lost", err)
+	}
+}
