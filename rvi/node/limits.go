@@ -7,7 +7,8 @@ const (
 	maxName        = 512      // bytes of a service name
 	maxDepth       = 64       // nesting of a message, in either framing (rvi.md 3.2)
 	maxStranger    = 64 << 10 // bytes of one message before the peer has shown its credentials
-	maxStrangers   = 256      // links that have not shown their credentials yet
+	maxStrangers   = 1024     // links that have not shown their credentials yet
+	maxDeferred    = 1000     // calls of Options' functions that wait; then peers do
 	maxCredential  = 16 << 10 // bytes of one credential
 	maxCredentials = 16       // credentials of one peer
 	maxPatterns    = 64       // patterns in one list of a credential
@@ -24,6 +25,7 @@ const (
 	maxSockets     = 64       // websockets at the edge
 
 	strangerPatience = 10 * time.Second // for TLS and the first au (rvi.md 3.3)
+	strangerRight    = 2 * time.Second  // after which a stranger makes room for another
 	framePatience    = time.Minute      // from the first byte of a message to its last
 	writePatience    = 30 * time.Second // for the peer to take one message
 	piecePatience    = 30 * time.Second // for the next fragment (rvi.md 3.8)

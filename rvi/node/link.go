@@ -25,6 +25,7 @@ type link struct {
 	raw    net.Conn        // below TLS; closing it never waits
 	leaf   []byte          // DER of the peer's certificate, nil on a plain link
 	opener bool            // we opened it
+	secure bool            // over TLS, from before its handshake on
 	since  time.Time       // by the node's clock
 	start  time.Time       // by that of connections
 	ctx    context.Context // done when the link is
@@ -86,7 +87,7 @@ func (n *Node) Links() []LinkInfo {
 }
 
 // newLink counts a connection in, before anything is read from it.
-func (n *Node) newLink(ctx context.Context, raw net.Conn, opener bool) (*link, error) {
+func (n *Node) newLink(ctx context.Context, raw net.Conn, opener, secure bool) (*link, error) {
 	n.mu.Lock()
 	defer n.unlock()
 	addr := raw.RemoteAddr().String()
@@ -96,17 +97,34 @@ func (n *Node) newLink(ctx context.Context, raw net.Conn, opener bool) (*link, e
 	case len(n.links) >= n.opt.Links:
 		n.grumble("too_many_links", addr, "", "")
 		return nil, ota.Fail(ota.KindTooMany, "too_many_links", "there are too many RVI links")
-	case n.strangers >= maxStrangers && !opener:
+	case n.strangers >= maxStrangers && !opener && !n.dismissStranger():
 		n.grumble("too_many_strangers", addr, "", "too many links have not shown credentials yet")
 		return nil, ota.Fail(ota.KindTooMany, "too_many_strangers", "too many RVI links wait to be authorised")
 	}
-	l := &link{n: n, conn: raw, raw: raw, opener: opener, since: n.now(), start: time.Now(), heard: n.now(),
+	l := &link{n: n, conn: raw, raw: raw, opener: opener, secure: secure, since: n.now(), start: time.Now(), heard: n.now(),
 		msgpack: n.opt.Msgpack, module: n.opt.Module, peer: Peer{Addr: addr}, complaints: brevity{limit: rate.NewLimiter(1, complaints)}}
 	l.ctx, l.cancel = context.WithCancel(ctx)
 	context.AfterFunc(l.ctx, func() { _ = raw.Close() })
 	n.links[l] = struct{}{}
 	n.strangers++
 	return l, nil
+}
+
+// dismissStranger ends the link that has been silent the longest, if it had its
+// chance.
+func (n *Node) dismissStranger() bool {
+	var oldest *link
+	for l := range n.links {
+		if !l.greeted && !l.opener && (oldest == nil || l.start.Before(oldest.start)) {
+			oldest = l
+		}
+	}
+	if oldest == nil || time.Since(oldest.start) < strangerRight {
+		return false
+	}
+	n.grumble("too_many_strangers", oldest.peer.String(), "", "it has not shown credentials, and others wait")
+	oldest.kill()
+	return true
 }
 
 // meet begins the conversation with the owner of the certificate, nil on a
@@ -125,10 +143,10 @@ func (l *link) meet(conn net.Conn, leaf []byte) {
 }
 
 func (n *Node) au() []byte {
-	if n.opt.Identity == nil {
-		return appendAu(nil, nil)
+	if id := n.identity.Load(); id != nil {
+		return appendAu(nil, id.Credentials)
 	}
-	return appendAu(nil, n.opt.Identity.Credentials)
+	return appendAu(nil, nil)
 }
 
 // run reads the link to its end, and returns whether its peer was ever

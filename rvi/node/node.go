@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,7 +10,9 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -27,7 +28,8 @@ type Options struct {
 
 	// Plain tells the rights of a peer whose link proves nothing, given the
 	// first service it announces, or "" before it has announced any; false
-	// lets it wait for the next name. Nil refuses plain links. See Vehicles.
+	// lets it wait for the next name. Nil refuses plain links. It must not call
+	// the node. See Vehicles.
 	Plain func(service string) (Rights, bool)
 
 	// EdgeAllow are the networks, besides loopback, that services at the edge
@@ -67,13 +69,6 @@ type Options struct {
 	Now     func() time.Time
 	Dial    func(ctx context.Context, network, addr string) (net.Conn, error)
 	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
-}
-
-// Identity is what a node shows at TLS links, and whom it trusts there.
-type Identity struct {
-	Certificate tls.Certificate
-	Roots       []*x509.Certificate
-	Credentials []string // JWTs by one of the roots, for Certificate
 }
 
 // Peer is the node at the other end of a link, as it has proved itself. The
@@ -121,7 +116,10 @@ type Node struct {
 	prefix string
 	rights Rights
 	client *http.Client
-	tls    *tls.Config // nil without an Identity
+
+	identity atomic.Pointer[Identity]
+	tls      *tls.Config // nil without an Identity
+
 	budget budget
 	bodies budget // of calls at the edge
 
@@ -143,7 +141,7 @@ type Node struct {
 	routes    map[string]*link // the link that announced a name last
 	waiting   waiting
 	queued    int        // bytes of parcels in all queues
-	freed     *sync.Cond // a courier's queue has become shorter, or a link died
+	freed     *sync.Cond // a courier's queue or deferred has become shorter, or a link died
 	sequence  uint64
 	sent      int64 // messages of local services to others
 	sockets   int
@@ -171,9 +169,13 @@ func New(o Options) (*Node, error) {
 	n.budget.left.Store(o.BufferBytes - o.BufferBytes/4)
 	n.pieceBudget.left.Store(o.BufferBytes / 4)
 	if o.Identity != nil {
-		if err := n.readIdentity(); err != nil {
+		rights, err := o.Identity.rights(n.now())
+		if err != nil {
 			return nil, err
 		}
+		n.rights = slices.Concat(n.rights, rights)
+		n.identity.Store(o.Identity)
+		n.tls = n.tlsConfig()
 	}
 	if len(n.rights) == 0 {
 		return nil, ota.Invalid("an RVI node needs rights of its own: give it a credential")
@@ -216,24 +218,6 @@ func set[T comparable](v *T, value T) {
 	}
 }
 
-// readIdentity takes over the rights of our own credentials. One that our peers
-// would refuse is an error, as we could then not be heard.
-func (n *Node) readIdentity() error {
-	id := n.opt.Identity
-	if len(id.Certificate.Certificate) == 0 || len(id.Roots) == 0 {
-		return ota.Invalid("an RVI identity needs a certificate and a root")
-	}
-	for i, jwt := range id.Credentials {
-		g, err := VerifyCredential(jwt, id.Roots, id.Certificate.Certificate[0], n.now())
-		if err != nil {
-			return ota.Invalid("our own RVI credential %d is not usable: %v", i+1, err)
-		}
-		n.rights = append(n.rights, g)
-	}
-	n.tls = n.tlsConfig()
-	return nil
-}
-
 func (n *Node) now() time.Time { return n.opt.Now() }
 
 // room reports whether so many bytes more may be queued, of all that is.
@@ -259,6 +243,7 @@ func (n *Node) unlock() {
 			f()
 		}
 		n.mu.Lock()
+		n.freed.Broadcast()
 	}
 	n.calling = false
 	n.mu.Unlock()

@@ -57,7 +57,9 @@ func (l *link) authorise(f frame) error {
 		l.pushControl(appendSa(nil, true, nil)) // it follows even if it is empty
 		return nil
 	}
-	l.entitle(rights)
+	if !l.entitle(rights) {
+		return dropping("unauthorized")
+	}
 	return nil
 }
 
@@ -93,7 +95,7 @@ func (l *link) verify(creds []string) (rights Rights, entitled bool) {
 		return n.opt.Plain("")
 	}
 	for _, jwt := range creds {
-		g, err := VerifyCredential(jwt, n.opt.Identity.Roots, l.leaf, n.now())
+		g, err := VerifyCredential(jwt, n.identity.Load().Roots, l.leaf, n.now())
 		if err == nil {
 			rights = append(rights, g)
 			continue
@@ -106,33 +108,50 @@ func (l *link) verify(creds []string) (rights Rights, entitled bool) {
 }
 
 // entitle gives the peer its rights: it learns which of our services it may
-// invoke, and loses names it may no longer host. An older link of the same peer ends.
-func (l *link) entitle(rights Rights) {
-	l.peer.Rights, l.peer.Prefix, l.entitled = rights, rights.prefix(), true
-	for other := range l.n.links {
-		if other != l && other.entitled && l.samePeer(other) {
-			l.n.audit("replaced", other.peer.String(), "", "by a newer link from "+l.peer.Addr)
-			other.kill()
+// invoke, and loses names it may no longer host. An older link of the same peer
+// ends; but who proves nothing does not get the place of who has: false.
+func (l *link) entitle(rights Rights) bool {
+	n, now := l.n, l.n.now()
+	prefix := rights.prefix(now)
+	var older []*link
+	for other := range n.links {
+		if other == l || !other.entitled || !l.samePeer(prefix, other) {
+			continue
 		}
+		if l.leaf == nil && other.leaf != nil {
+			return false
+		}
+		older = append(older, other)
 	}
-	now := l.n.now()
-	l.forget(slices.DeleteFunc(slices.Sorted(maps.Keys(l.names)), func(name string) bool {
-		return rights.MayReceive(name, now)
-	}))
+	l.peer.Rights, l.peer.Prefix, l.entitled = rights, prefix, true
+	for _, other := range older {
+		n.audit("replaced", other.peer.String(), "", "by a newer link from "+l.peer.Addr)
+		other.kill()
+	}
+	l.forgetEnded(now)
+	n.flush(l.names)
 	var ours []string
-	for name := range l.n.local {
+	for name := range n.local {
 		if rights.MayInvoke(name, now) {
 			ours = append(ours, name)
 		}
 	}
 	slices.Sort(ours)
 	l.pushControl(appendSa(nil, true, ours))
+	return true
+}
+
+// forgetEnded takes back the names that the peer may not host any more.
+func (l *link) forgetEnded(now time.Time) {
+	l.forget(slices.DeleteFunc(slices.Sorted(maps.Keys(l.names)), func(name string) bool {
+		return l.peer.Rights.MayReceive(name, now)
+	}))
 }
 
 // samePeer tells a peer by its prefix, or, if it has none, by its certificate.
-func (l *link) samePeer(other *link) bool {
-	if l.peer.Prefix != "" {
-		return l.peer.Prefix == other.peer.Prefix
+func (l *link) samePeer(prefix string, other *link) bool {
+	if prefix != "" {
+		return prefix == other.peer.Prefix
 	}
 	return l.leaf != nil && l.peer.Fingerprint == other.peer.Fingerprint
 }
@@ -158,16 +177,32 @@ func (l *link) hearServices(f frame) error {
 	case !l.greeted:
 		return dropping("unauthorized")
 	case stat == "av":
-		return l.announce(list)
+		err := l.announce(list)
+		l.waitForEars()
+		return err
+	}
+	for i, s := range list {
+		if name, err := checkName(s); err == nil {
+			list[i] = name
+		}
 	}
 	l.forget(list)
+	l.waitForEars()
 	return nil
+}
+
+// waitForEars lets a peer wait whose news come faster than they are heard.
+func (l *link) waitForEars() {
+	for l.n.calling && len(l.n.deferred) > maxDeferred && !l.dead {
+		l.n.freed.Wait()
+	}
 }
 
 // announce routes the names that the peer may host and we may invoke to it. The
 // others are dropped, and told together in the fault.
 func (l *link) announce(list []string) error {
-	var fresh, all []string
+	var fresh []string
+	all := map[string]struct{}{} // a list may hold a name many times
 	var wrong fault
 	for _, s := range list {
 		name, reason := l.admit(s)
@@ -175,7 +210,7 @@ func (l *link) announce(list []string) error {
 			wrong.reason = reason
 			continue
 		}
-		all = append(all, name)
+		all[name] = struct{}{}
 		if l.n.routes[name] != l {
 			fresh = append(fresh, name)
 		}
@@ -183,12 +218,7 @@ func (l *link) announce(list []string) error {
 		l.n.routes[name] = l
 	}
 	l.tell(fresh, true)
-	var owners []string
-	for _, name := range all {
-		owners = append(owners, nodeOf(name))
-	}
-	slices.Sort(owners)
-	l.n.flush(slices.Compact(owners), all)
+	l.n.flush(all)
 	if wrong.reason != "" {
 		return wrong
 	}
@@ -203,10 +233,9 @@ func (l *link) admit(s string) (name, reason string) {
 	}
 	if !l.entitled {
 		rights, ok := l.n.opt.Plain(name)
-		if !ok {
+		if !ok || !l.entitle(rights) {
 			return "", "unauthorized"
 		}
-		l.entitle(rights)
 	}
 	now := l.n.now()
 	if !l.peer.Rights.MayReceive(name, now) || !l.n.rights.MayInvoke(name, now) || l.n.owns(name) {
@@ -240,13 +269,20 @@ func (l *link) receive(f frame) error {
 	if err != nil || s == nil {
 		return err
 	}
-	m := Message{Service: c.service, Params: c.params, Expires: c.expires, Peer: l.peer}
+	m := Message{Service: c.service, Params: c.params, Expires: c.expires, Peer: l.sender()}
 	if err := s.handler(l.ctx, m); err != nil {
 		l.n.mu.Lock()
 		l.complain("not_delivered", c.service, err.Error())
 		l.n.unlock()
 	}
 	return nil
+}
+
+// sender is the peer as it is known now.
+func (l *link) sender() Peer {
+	p := l.peer
+	p.Prefix = p.Rights.prefix(l.n.now())
+	return p
 }
 
 // accept checks that the peer may invoke the service, and routes the message.
@@ -266,7 +302,7 @@ func (l *link) accept(f frame, c cargo) (*service, error) {
 		return refuse("unauthorized", "it is no service of this node")
 	case !c.expires.After(now):
 		return refuse("expired", "it came too late")
-	case !n.hosted[c.service]:
+	case n.local[c.service] == nil && !n.hosted[c.service]:
 		return refuse("unknown_service", "it was never registered here")
 	}
 	l.received++
@@ -274,7 +310,7 @@ func (l *link) accept(f frame, c cargo) (*service, error) {
 	if s := n.local[c.service]; s != nil && s.handler != nil && s.courier.idle() {
 		return s, nil
 	}
-	p := &parcel{service: c.service, params: c.params, expires: c.expires, from: l.peer}
+	p := &parcel{service: c.service, params: c.params, expires: c.expires, from: l.sender()}
 	n.number(p)
 	if !n.route(p) && !l.waitForRoom(p) {
 		return refuse("queue_full", "too much is waiting for the service")
@@ -303,13 +339,14 @@ func (l *link) waitForRoom(p *parcel) bool {
 	return false
 }
 
-// ping keeps the link alive.
+// ping keeps the link alive, and looks after rights that have ended.
 func (l *link) ping() {
 	l.n.mu.Lock()
 	defer l.n.unlock()
 	if l.dead {
 		return
 	}
+	l.forgetEnded(l.n.now())
 	l.pushControl([]byte(ping))
 	l.pinger.Reset(l.n.opt.PingInterval)
 }

@@ -45,14 +45,21 @@ func (r Rights) covers(name string, now time.Time, patterns func(Grant) []string
 	return false
 }
 
-// prefix is what the bearer is known by, with a trailing slash: the first
-// pattern it may host, or "" if that stands for several nodes.
-func (r Rights) prefix() string {
-	if len(r) == 0 || len(r[0].Receive) == 0 {
-		return ""
+// prefix is what the bearer is known by at that instant, with a trailing slash:
+// the first pattern it may host, or "" if that stands for several nodes.
+func (r Rights) prefix(now time.Time) string {
+	for _, g := range r {
+		if g.valid(now) && len(g.Receive) > 0 {
+			return prefixOf(g.Receive[0])
+		}
 	}
-	prefix, err := checkPrefix(r[0].Receive[0])
-	if err != nil || strings.Count(prefix, "/") < 3 || strings.Contains(prefix, "/+/") {
+	return ""
+}
+
+func prefixOf(pattern string) string {
+	prefix := strings.TrimSuffix(pattern, "/") + "/"
+	name, err := checkName(strings.TrimSuffix(prefix, "/"))
+	if err != nil || name+"/" != prefix || strings.Count(prefix, "/") < 3 || strings.Contains(prefix, "/+/") || strings.HasPrefix(prefix, "+/") {
 		return ""
 	}
 	return prefix

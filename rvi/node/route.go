@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"slices"
 	"time"
 
@@ -105,7 +106,7 @@ func (n *Node) route(p *parcel) bool {
 	if s := n.local[p.service]; s != nil {
 		return s.courier.push(delivery{parcel: p})
 	}
-	if l := n.routes[p.service]; l != nil {
+	if l := n.routes[p.service]; l != nil && l.peer.Rights.MayReceive(p.service, n.now()) {
 		return l.pushParcel(p)
 	}
 	return n.hold(p)
@@ -121,8 +122,15 @@ func (n *Node) reroute(parcels []*parcel) {
 }
 
 // flush routes what waited for services that appeared.
-func (n *Node) flush(owners, names []string) {
-	n.reroute(n.take(owners, func(p *parcel) bool { return slices.Contains(names, p.service) }))
+func (n *Node) flush(names map[string]struct{}) {
+	owners := map[string]bool{}
+	for name := range names {
+		owners[nodeOf(name)] = true
+	}
+	n.reroute(n.take(slices.Collect(maps.Keys(owners)), func(p *parcel) bool {
+		_, ok := names[p.service]
+		return ok
+	}))
 }
 
 // Handle makes h a service of this node; service is its local name, such as
@@ -185,7 +193,7 @@ func (n *Node) host(name string, c *courier, h Handler) error {
 		n.tellPeers(true, name)
 		n.tellEdge(true, []string{name}, c)
 	}
-	n.flush(nil, []string{name})
+	n.reroute(n.take(nil, func(p *parcel) bool { return p.service == name }))
 	return nil
 }
 
@@ -238,7 +246,7 @@ func (n *Node) tellEdge(available bool, names []string, except *courier) {
 		told[s.courier] = true
 		for _, name := range names {
 			if !s.courier.push(delivery{method: method, service: name}) {
-				n.audit("queue_full", "edge", name, "the service at "+s.courier.to+" does not hear of "+method)
+				n.grumble("queue_full", "edge", name, "the service at "+s.courier.to+" does not hear of "+method)
 			}
 		}
 	}

@@ -55,7 +55,7 @@ func (n *Node) accept(l net.Listener, serve func(net.Conn)) error {
 // plain runs a link over conn, and closes it.
 func (n *Node) plain(ctx context.Context, conn net.Conn, opener bool) (greeted bool) {
 	defer func() { _ = conn.Close() }()
-	l, err := n.newLink(ctx, conn, opener)
+	l, err := n.newLink(ctx, conn, opener, false)
 	if err != nil {
 		return false // and told
 	}

@@ -14,7 +14,7 @@ import (
 // secure runs a link over TLS over raw, and closes it.
 func (n *Node) secure(ctx context.Context, raw net.Conn, opener bool) (greeted bool) {
 	defer func() { _ = raw.Close() }()
-	l, err := n.newLink(ctx, raw, opener)
+	l, err := n.newLink(ctx, raw, opener, true)
 	if err != nil {
 		return false // and told
 	}
@@ -47,8 +47,10 @@ func (l *link) shakeHands(conn *tls.Conn) error {
 // certificate (rvi.md 3.1). Sessions are not resumed, as nothing of an old link
 // shall hold on a new one.
 func (n *Node) tlsConfig() *tls.Config {
+	certificate := func() *tls.Certificate { return &n.identity.Load().Certificate }
 	return &tls.Config{
-		Certificates:           []tls.Certificate{n.opt.Identity.Certificate},
+		GetCertificate:         func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return certificate(), nil },
+		GetClientCertificate:   func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return certificate(), nil },
 		ClientAuth:             tls.RequireAnyClientCert,
 		InsecureSkipVerify:     true, // the chain is verified, below, but no host name
 		VerifyConnection:       n.verifyPeer,
@@ -67,7 +69,7 @@ func (n *Node) verifyPeer(state tls.ConnectionState) error {
 		return err
 	}
 	roots, between := x509.NewCertPool(), x509.NewCertPool()
-	for _, c := range n.opt.Identity.Roots {
+	for _, c := range n.identity.Load().Roots {
 		roots.AddCert(c)
 	}
 	for _, c := range state.PeerCertificates[1:] {
