@@ -25,13 +25,24 @@ const prefix = "/api/v1"
 // maxJSON bounds what an operator may say in JSON, in bytes.
 const maxJSON = 1 << 20
 
+// Options are what the API is made of. All are needed, but for Host.
+type Options struct {
+	Fleet *fleet.Fleet
+	Who   httpapi.Who
+	// Host names the server in the URLs it hands out, with a port if that is
+	// not the listener's. "" hands out paths.
+	Host    string
+	Version string // of the program
+	Log     *slog.Logger
+}
+
 // New serves the operators' API at its full paths below /api/v1/, with its
 // own description at /api/v1/openapi.json, which everyone may read. It also
 // serves GET /api/v1/mydevice/{uuid}, as what a device asks about itself is
 // what operators see of it. Every answer names the program's version.
-func New(f *fleet.Fleet, who httpapi.Who, version string, log *slog.Logger) http.Handler {
+func New(o Options) http.Handler {
 	mux := http.NewServeMux()
-	a := build(mux, f, who, log)
+	a := build(mux, o.Fleet, o.Who, o.Log)
 	doc, err := a.document()
 	if err != nil {
 		panic("operator: " + err.Error()) // a mistake in this package, found by any test
@@ -40,7 +51,7 @@ func New(f *fleet.Fleet, who httpapi.Who, version string, log *slog.Logger) http
 		w.Header().Set("Content-Type", "application/vnd.oai.openapi+json;version=3.1")
 		_, _ = w.Write(doc)
 	})
-	return traced(version, httpapi.Door(mux, log))
+	return traced(o.Version, originated(o.Host, httpapi.Door(mux, o.Log)))
 }
 
 // Document is the OpenAPI 3.1 document of the whole HTTP surface: operators',

@@ -40,7 +40,7 @@ func BenchmarkSearch(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	api := operator.New(fleet.New(fleet.Options{Store: st}), httpapi.NoAuth, "1", slog.New(slog.DiscardHandler))
+	api := operator.New(operator.Options{Fleet: fleet.New(fleet.Options{Store: st}), Who: httpapi.NoAuth, Version: "1", Log: slog.New(slog.DiscardHandler)})
 	for name, query := range map[string]string{"few": "?regex=99.*9$", "page": "?regex=1&limit=50", "all": "?regex=.", "slow": "?regex=" + strings.Repeat("(x*)*", 20) + "9$&limit=50"} {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {

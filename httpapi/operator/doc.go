@@ -32,6 +32,7 @@
 //	                 part named file, at most 64 KiB before and again behind it, and a form that ends
 //	                 with its last boundary, or 400; what is refused ends the connection
 //	                 DELETE and GET …/file are ours; a package also has sha256, and artifacts if several
+//	                 uri is GET …/file, below the server's own name if it was told one
 //	                 GET …/queued of an unknown package is 404
 //	…/device_updates POST also takes id, until, priority, requestConfirmation and description, and tells
 //	                 blocked; PUT …/cancelupdate of one in flight is 409

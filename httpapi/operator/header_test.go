@@ -59,7 +59,7 @@ func (broken) Read(context.Context, func(ota.ReadTx) error) error {
 
 func TestTheLogKnowsTheTrace(t *testing.T) {
 	var log bytes.Buffer
-	api := operator.New(fleet.New(fleet.Options{Store: broken{}}), httpapi.NoAuth, "1", slog.New(slog.NewTextHandler(&log, nil)))
+	api := operator.New(operator.Options{Fleet: fleet.New(fleet.Options{Store: broken{}}), Who: httpapi.NoAuth, Version: "1", Log: slog.New(slog.NewTextHandler(&log, nil))})
 	r := httptest.NewRequest("GET", "/api/v1/devices", nil)
 	r.Header.Set("x-ats-traceid", none)
 	w := httptest.NewRecorder()

@@ -37,16 +37,17 @@ type Info struct {
 	Description string `json:"description"`
 }
 
-// URI is where a package's bytes are.
+// URI is where a package's bytes are: a path on this server, or a whole URL if
+// the server was told its name.
 type URI struct {
 	URI string `json:"uri" format:"uri-reference"`
 }
 
-func fromPackage(p ota.Package) Package {
+func fromPackage(ctx context.Context, p ota.Package) Package {
 	main := p.Main()
 	out := Package{
 		Namespace: string(p.Namespace), UUID: p.UUID, ID: httpapi.PackageID(p.ID),
-		URI:  URI{prefix + "/packages/" + url.PathEscape(p.ID.Name) + "/" + url.PathEscape(p.ID.Version) + "/file"},
+		URI:  URI{absolute(ctx, prefix+"/packages/"+url.PathEscape(p.ID.Name)+"/"+url.PathEscape(p.ID.Version)+"/file")},
 		Size: main.Size, CheckSum: main.SHA1, SHA256: string(main.SHA256),
 		Description: p.Description, Vendor: p.Vendor, Signature: main.Signature, CreatedAt: p.CreatedAt.UTC(),
 	}
@@ -105,12 +106,12 @@ func (a *api) listPackages(ctx context.Context, in *struct {
 	list = slices.DeleteFunc(list, func(p ota.Package) bool {
 		return !re.MatchString(p.ID.Name) && !re.MatchString(p.ID.Version)
 	})
-	return answer(each(cut(in.Page, list), fromPackage), err)
+	return answer(each(cut(in.Page, list), func(p ota.Package) Package { return fromPackage(ctx, p) }), err)
 }
 
 func (a *api) getPackage(ctx context.Context, in *OnePackage) (*body[Package], error) {
 	p, err := a.fleet.Package(ctx, in.ns(), in.id())
-	return answer(fromPackage(p), err)
+	return answer(fromPackage(ctx, p), err)
 }
 
 func (a *api) removePackage(ctx context.Context, in *OnePackage) (*struct{}, error) {

@@ -66,7 +66,7 @@ func start(t *testing.T, change ...func(*fleet.Options)) *world {
 	tokens.Now = clock
 	log := slog.New(slog.DiscardHandler)
 	who := tokens.Who(sha256.Sum256([]byte("admin")))
-	op := operator.New(w.fleet, who, "1.2", log)
+	op := operator.New(operator.Options{Fleet: w.fleet, Who: who, Version: "1.2", Log: log})
 	mux := http.NewServeMux()
 	mux.Handle("/token", tokens.Endpoint(log))
 	mux.Handle("/api/v1/", op)

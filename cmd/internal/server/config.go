@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"net/netip"
 	"os"
 
@@ -20,8 +21,9 @@ type Config struct {
 	// Bind is the address of every listener. "" is every address of the
 	// machine or, with AuthNone, 127.0.0.1.
 	Bind string
-	// HTTPHost and CoAPHost are only the names put into URLs; "" is the name
-	// the caller used.
+	// HTTPHost and CoAPHost are only the names put into URLs, with a port if
+	// that is not the listener's. "" puts in none: URLs are paths, below the
+	// name the caller used.
 	HTTPHost, CoAPHost string
 
 	// A port whose protocol is not built yet is accepted and not bound.
@@ -69,7 +71,7 @@ func (c *Config) table(file *string) settings.Table {
 		{Name: "https-port", Value: &c.HTTPS, Usage: "serve HTTPS here; needs --tls-cert and --tls-key, which alone open 8443"},
 		{Name: "tls-cert", Value: text(&c.TLSCert), Usage: "certificate chain, a PEM `file`; a renewed one is picked up at once"},
 		{Name: "tls-key", Value: text(&c.TLSKey), Usage: "the certificate's private key, a PEM `file`"},
-		{Name: "http-host", Value: text(&c.HTTPHost), Usage: "`name` of this server in http and https URLs it hands out"},
+		{Name: "http-host", Value: text(&c.HTTPHost), Usage: "`name`, or name:port, of this server in http and https URLs it hands out (default: paths only)"},
 		{Name: "coap-port", Value: &c.CoAP, Usage: "serve CoAP here"},
 		{Name: "coaps-port", Value: &c.CoAPS, Usage: "serve CoAP over DTLS here"},
 		{Name: "coap-tcp-port", Value: &c.CoAPTCP, Usage: "serve CoAP over TCP here"},
@@ -132,6 +134,9 @@ func (c *Config) check() error {
 	}
 	if !c.HTTP.Open() && !c.HTTPS.Open() {
 		return usage.Errorf("nothing would listen: --http-port is off and there is no --https-port")
+	}
+	if err := errors.Join(checkURLHost("http-host", c.HTTPHost), checkURLHost("coap-host", c.CoAPHost)); err != nil {
+		return err
 	}
 	addr, err := c.address()
 	if err != nil {

@@ -82,6 +82,6 @@ func (s *server) doors(who httpapi.Who) *doors {
 	return &doors{
 		health:   &s.health,
 		device:   httpapi.DeviceAPI(httpapi.OpenFor(who, uplink), s.log),
-		operator: operator.New(s.fleet, who, s.Version, s.log),
+		operator: operator.New(operator.Options{Fleet: s.fleet, Who: who, Host: s.HTTPHost, Version: s.Version, Log: s.log}),
 	}
 }
