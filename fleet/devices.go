@@ -143,6 +143,23 @@ func (f *Fleet) Vehicle(ctx context.Context, ns ota.Namespace, hardwareID string
 	return id, err
 }
 
+// Names are those of the devices that the namespace has; others are left out.
+func (f *Fleet) Names(ctx context.Context, ns ota.Namespace, ids []ota.DeviceID) (map[ota.DeviceID]string, error) {
+	names := make(map[ota.DeviceID]string, len(ids))
+	err := f.Store.Read(ctx, func(tx ota.ReadTx) error {
+		for _, id := range ids {
+			d, err := device(tx, ns, id)
+			if err == nil {
+				names[id] = d.Name
+			} else if ota.KindOf(err) != ota.KindNotFound {
+				return err
+			}
+		}
+		return nil
+	})
+	return names, err
+}
+
 // Devices lists devices ordered by name, and counts all that the filter
 // matches, whatever its offset and limit.
 func (f *Fleet) Devices(ctx context.Context, filter ota.DeviceFilter) (list []ota.DeviceSummary, total int, err error) {

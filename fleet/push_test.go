@@ -242,3 +242,16 @@ func TestAVehicleIsFoundByItsVIN(t *testing.T) {
 	wantKind(t, w.Known(w.ctx, "other", d.ID), ota.KindNotFound, "missing_device")
 	wantKind(t, w.Known(w.ctx, ns, "nobody"), ota.KindNotFound, "missing_device")
 }
+
+func TestNamesAreThoseOfTheNamespacesDevices(t *testing.T) {
+	w := newWorld(t)
+	car := w.device("car")
+	bus, err := w.AddDevice(w.ctx, "other", fleet.NewDevice{Name: "bus"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	names, err := w.Names(w.ctx, ns, []ota.DeviceID{car, bus.ID, "", "nobody", car})
+	if err != nil || len(names) != 1 || names[car] != "car" {
+		t.Errorf("%v, %v", names, err)
+	}
+}

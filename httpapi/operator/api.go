@@ -25,10 +25,12 @@ const prefix = "/api/v1"
 // maxJSON bounds what an operator may say in JSON, in bytes.
 const maxJSON = 1 << 20
 
-// Options are what the API is made of. All are needed, but for Host.
+// Options are what the API is made of. All are needed, but for Links and Host.
 type Options struct {
 	Fleet *fleet.Fleet
 	Who   httpapi.Who
+	// Links tells which devices are on the line; nil: none ever is.
+	Links func() []ota.Link
 	// Host names the server in the URLs it hands out, with a port if that is
 	// not the listener's. "" hands out paths.
 	Host    string
@@ -43,6 +45,7 @@ type Options struct {
 func New(o Options) http.Handler {
 	mux := http.NewServeMux()
 	a := build(mux, o.Fleet, o.Who, o.Log)
+	a.links = o.Links
 	doc, err := a.document()
 	if err != nil {
 		panic("operator: " + err.Error()) // a mistake in this package, found by any test
@@ -63,6 +66,7 @@ func Document() ([]byte, error) {
 type api struct {
 	fleet *fleet.Fleet
 	who   httpapi.Who
+	links func() []ota.Link
 	log   *slog.Logger
 	huma  huma.API
 }
@@ -92,6 +96,7 @@ func build(mux *http.ServeMux, f *fleet.Fleet, who httpapi.Who, log *slog.Logger
 	a.updates()
 	a.deviceUpdates()
 	a.blocks()
+	a.online()
 	a.deviceHalf()
 	return a
 }

@@ -40,6 +40,7 @@
 //	                 a block tells updateId and reason
 //	/history         also tells status and reason; ids count from 1 on each device
 //	/updates         is ours: every update, with filters
+//	/links           is ours: devices on the line, where the server speaks first
 //	/mydevice/{uuid} takes what the device's own token proves; operators have /devices/{uuid}
 //
 // Not here yet: groups, update requests, campaigns, auto-install, blacklist,

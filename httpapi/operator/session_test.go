@@ -148,6 +148,7 @@ func TestEverythingDocumentedIsServed(t *testing.T) {
 		t.Errorf("updates %+v", got)
 	}
 	w.ask("POST", queue+"/sync", "", 204)
+	w.ask("GET", "/api/v1/links", "", 200)
 	lookAround(t, w, car)
 
 	// At the end everything goes, the car's token too.

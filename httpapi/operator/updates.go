@@ -20,7 +20,7 @@ type Update struct {
 	Device              string            `json:"device" format:"uuid"`
 	PackageID           httpapi.PackageID `json:"packageId"`
 	Status              string            `json:"status" enum:"Pending,InFlight,Finished,Failed,Canceled,Expired"`
-	Reason              string            `json:"reason,omitempty" doc:"why it ended as it did"`
+	Reason              string            `json:"reason,omitempty" doc:"why it ended as it did, or waits again"`
 	Priority            int               `json:"priority" doc:"1 (first) to 100"`
 	Position            int               `json:"position,omitempty" doc:"explicit place in the device's queue, from 1"`
 	RequestConfirmation bool              `json:"requestConfirmation,omitempty"`
@@ -29,15 +29,23 @@ type Update struct {
 	UpdatedAt           time.Time         `json:"updatedAt"`
 	EndedAt             *time.Time        `json:"endedAt,omitempty"`
 	Until               *time.Time        `json:"until,omitempty" doc:"it must have begun before; no end if missing"`
+	Tries               int               `json:"tries,omitempty" doc:"that ended as the device did not answer"`
+	RetryAt             *time.Time        `json:"retryAt,omitempty" doc:"it waits, and its device is told again then at the latest"`
+	SentAt              *time.Time        `json:"sentAt,omitempty" doc:"the device had all bytes then"`
 }
 
 func fromUpdate(u ota.Update) Update {
-	return Update{
+	out := Update{
 		ID: string(u.ID), Request: string(u.Request), Device: string(u.Device), PackageID: httpapi.PackageID(u.Package),
 		Status: string(u.Status), Reason: u.Reason, Priority: u.Priority, Position: u.Pos,
 		RequestConfirmation: u.Confirm, Description: u.Description,
 		CreatedAt: u.CreatedAt.UTC(), UpdatedAt: u.UpdatedAt.UTC(), EndedAt: moment(u.EndedAt), Until: moment(u.Until),
+		Tries: u.Tries, SentAt: moment(u.SentAt),
 	}
+	if u.Status == ota.Pending {
+		out.RetryAt = moment(u.RetryAt)
+	}
+	return out
 }
 
 // Past is an update that ended (server.md 1.7, history).

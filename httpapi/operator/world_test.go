@@ -34,6 +34,7 @@ type world struct {
 	doc   *document
 	auth  string // Authorization of the requests to come
 	blobs string // the folder of what was uploaded
+	links []ota.Link
 }
 
 func start(t *testing.T, change ...func(*fleet.Options)) *world {
@@ -66,7 +67,7 @@ func start(t *testing.T, change ...func(*fleet.Options)) *world {
 	tokens.Now = clock
 	log := slog.New(slog.DiscardHandler)
 	who := tokens.Who(sha256.Sum256([]byte("admin")))
-	op := operator.New(operator.Options{Fleet: w.fleet, Who: who, Version: "1.2", Log: log})
+	op := operator.New(operator.Options{Fleet: w.fleet, Who: who, Links: func() []ota.Link { return w.links }, Version: "1.2", Log: log})
 	mux := http.NewServeMux()
 	mux.Handle("/token", tokens.Endpoint(log))
 	mux.Handle("/api/v1/", op)

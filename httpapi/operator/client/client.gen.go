@@ -363,6 +363,32 @@ type InstalledPackage struct {
 	PackageId    PackageID `json:"packageId"`
 }
 
+// Link defines model for Link.
+type Link struct {
+	// Address where it connected from
+	Address *string `json:"address,omitempty"`
+
+	// Device missing if it is nobody registered, which gets nothing
+	Device     *openapi_types.UUID `json:"device,omitempty"`
+	DeviceName *string             `json:"deviceName,omitempty"`
+
+	// Dialect of the protocol; missing until known
+	Dialect *string `json:"dialect,omitempty"`
+
+	// Peer how it names itself there, such as genivi.org/vin/V/
+	Peer string `json:"peer"`
+
+	// Protocol such as rvi
+	Protocol string `json:"protocol"`
+
+	// Secure it proved who it is
+	Secure bool      `json:"secure"`
+	Since  time.Time `json:"since"`
+
+	// Transfers updates whose bytes are under way
+	Transfers []Transfer `json:"transfers"`
+}
+
 // Package defines model for Package.
 type Package struct {
 	// Artifacts every file, the main one first, if there are several
@@ -564,6 +590,28 @@ type Sent struct {
 // SentStatus defines model for Sent.Status.
 type SentStatus string
 
+// Transfer defines model for Transfer.
+type Transfer struct {
+	// BytesPerSecond lately; 0 if none moved
+	BytesPerSecond int64 `json:"bytesPerSecond"`
+
+	// Chunks pieces the protocol cuts it into
+	Chunks         int64     `json:"chunks"`
+	ChunksReceived int64     `json:"chunksReceived"`
+	PackageId      PackageID `json:"packageId"`
+
+	// Received bytes the device is known to have
+	Received int64 `json:"received"`
+	Resends  int64 `json:"resends"`
+
+	// Size in bytes
+	Size int64 `json:"size"`
+
+	// State in the protocol's words
+	State    string `json:"state"`
+	UpdateId string `json:"updateId"`
+}
+
 // URI defines model for URI.
 type URI struct {
 	Uri string `json:"uri"`
@@ -584,13 +632,22 @@ type Update struct {
 	// Priority 1 (first) to 100
 	Priority int64 `json:"priority"`
 
-	// Reason why it ended as it did
+	// Reason why it ended as it did, or waits again
 	Reason *string `json:"reason,omitempty"`
 
 	// Request shared by updates that belong together
-	Request             string       `json:"request"`
-	RequestConfirmation *bool        `json:"requestConfirmation,omitempty"`
-	Status              UpdateStatus `json:"status"`
+	Request             string `json:"request"`
+	RequestConfirmation *bool  `json:"requestConfirmation,omitempty"`
+
+	// RetryAt it waits, and its device is told again then at the latest
+	RetryAt *time.Time `json:"retryAt,omitempty"`
+
+	// SentAt the device had all bytes then
+	SentAt *time.Time   `json:"sentAt,omitempty"`
+	Status UpdateStatus `json:"status"`
+
+	// Tries that ended as the device did not answer
+	Tries *int64 `json:"tries,omitempty"`
 
 	// Until it must have begun before; no end if missing
 	Until     *time.Time `json:"until,omitempty"`
@@ -774,6 +831,18 @@ type GetDeviceInfoParams struct {
 type ListHistoryParams struct {
 	Uuid          openapi_types.UUID `form:"uuid" json:"uuid"`
 	XAtsNamespace *string            `json:"x-ats-namespace,omitempty"`
+}
+
+// ListLinksParams defines parameters for ListLinks.
+type ListLinksParams struct {
+	Offset *int64 `form:"offset,omitempty" json:"offset,omitempty"`
+
+	// Limit 50 if only an offset is given; without both, everything
+	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Protocol exact
+	Protocol      *string `form:"protocol,omitempty" json:"protocol,omitempty"`
+	XAtsNamespace *string `json:"x-ats-namespace,omitempty"`
 }
 
 // ListPackageStatsParams defines parameters for ListPackageStats.
@@ -1105,6 +1174,11 @@ type ClientInterface interface {
 
 	// ListHistory performs a GET /api/v1/history (the `ListHistory` operationId) request.
 	ListHistory(ctx context.Context, params *ListHistoryParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListLinks List who is on the line, since the longest time first
+	//
+	// Corresponds with GET /api/v1/links (the `ListLinks` operationId).
+	ListLinks(ctx context.Context, params *ListLinksParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListPackageStats Count devices by the version they have
 	//
@@ -1629,6 +1703,21 @@ func (c *Client) GetDeviceInfo(ctx context.Context, uuid openapi_types.UUID, par
 // ListHistory performs a GET /api/v1/history (the `ListHistory` operationId) request.
 func (c *Client) ListHistory(ctx context.Context, params *ListHistoryParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListHistoryRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListLinks List who is on the line, since the longest time first
+//
+// Corresponds with GET /api/v1/links (the `ListLinks` operationId).
+func (c *Client) ListLinks(ctx context.Context, params *ListLinksParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListLinksRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -3492,6 +3581,99 @@ func NewListHistoryRequest(server string, params *ListHistoryParams) (*http.Requ
 	return req, nil
 }
 
+// NewListLinksRequest constructs an http.Request for the ListLinks method
+func NewListLinksRequest(server string, params *ListLinksParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/links")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Offset != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "offset", *params.Offset, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Protocol != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "protocol", *params.Protocol, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.XAtsNamespace != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "x-ats-namespace", *params.XAtsNamespace, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("x-ats-namespace", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewListPackageStatsRequest constructs an http.Request for the ListPackageStats method
 func NewListPackageStatsRequest(server string, name string, params *ListPackageStatsParams) (*http.Request, error) {
 	var err error
@@ -4516,6 +4698,13 @@ type ClientWithResponsesInterface interface {
 	//
 	// Returns a wrapper object for the known response body format(s).
 	ListHistoryWithResponse(ctx context.Context, params *ListHistoryParams, reqEditors ...RequestEditorFn) (*ListHistoryResponse, error)
+
+	// ListLinksWithResponse List who is on the line, since the longest time first
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/links (the `ListLinks` operationId).
+	ListLinksWithResponse(ctx context.Context, params *ListLinksParams, reqEditors ...RequestEditorFn) (*ListLinksResponse, error)
 
 	// ListPackageStatsWithResponse Count devices by the version they have
 	//
@@ -5908,6 +6097,54 @@ func (r ListHistoryResponse) ContentType() string {
 	return ""
 }
 
+type ListLinksResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *[]Link
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListLinksResponse) GetJSON200() *[]Link {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListLinksResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListLinksResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListLinksResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListLinksResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListLinksResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ListPackageStatsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -6762,6 +6999,19 @@ func (c *ClientWithResponses) ListHistoryWithResponse(ctx context.Context, param
 		return nil, err
 	}
 	return ParseListHistoryResponse(rsp)
+}
+
+// ListLinksWithResponse List who is on the line, since the longest time first
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/links (the `ListLinks` operationId).
+func (c *ClientWithResponses) ListLinksWithResponse(ctx context.Context, params *ListLinksParams, reqEditors ...RequestEditorFn) (*ListLinksResponse, error) {
+	rsp, err := c.ListLinks(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListLinksResponse(rsp)
 }
 
 // ListPackageStatsWithResponse Count devices by the version they have
@@ -7816,6 +8066,39 @@ func ParseListHistoryResponse(rsp *http.Response) (*ListHistoryResponse, error) 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest []Past
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListLinksResponse parses an HTTP response from a ListLinksWithResponse call
+func ParseListLinksResponse(rsp *http.Response) (*ListLinksResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListLinksResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest []Link
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
