@@ -145,3 +145,48 @@ func TestWhatAProgramAnswers(t *testing.T) {
 		synctest.Wait()
 	})
 }
+
+// A peer whose services come and go faster than anybody can hear of it waits,
+// and what is remembered meanwhile is bounded.
+func TestServicesThatComeAndGoForEver(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		o := serverOptions(&log{})
+		hear, heard := make(chan struct{}), map[bool]int{}
+		o.Announced = func(a Announcement) { <-hear; heard[a.Available]++ }
+		n := start(t, o)
+		for i := range 3 {
+			p := meet(t, n)
+			_ = p.conn.SetWriteDeadline(time.Time{})
+			name := fmt.Sprintf("genivi.org/vin/V%d/sota/notify", i)
+			go func() { _, _ = io.WriteString(p.conn, hello+strings.Repeat(sa("av", name)+sa("un", name), 5000)) }()
+		}
+		synctest.Wait()
+		n.mu.Lock()
+		if got := len(n.deferred); got > maxDeferred+10 {
+			t.Errorf("%d calls wait", got)
+		}
+		n.mu.Unlock()
+		close(hear)
+		synctest.Wait()
+		if heard[true] != 15_000 || heard[false] != 15_000 {
+			t.Errorf("heard %v", heard)
+		}
+	})
+}
+
+// Text that grows when it becomes JSON is not a way round the limits.
+func TestControlCharactersInMsgpack(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := &log{}
+		n := start(t, serverOptions(l))
+		ack := handle(t, n, "/sota/ack")
+		p := meet(t, n)
+		p.say(hello + sa("av", vin+"sota/notify"))
+		for _, size := range []int{100_000, 900_000} {
+			p.say(string(toMsgpack(nil, []byte(rcv(backend+"sota/ack", `"`+strings.Repeat("\\u0001", size)+`"`)))))
+		}
+		if got := len(ack.take()); got != 1 || !p.closed() || !slices.Equal(l.reasons(), []string{"too_large"}) {
+			t.Errorf("%d taken", got)
+		}
+	})
+}

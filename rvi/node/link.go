@@ -183,6 +183,9 @@ func (l *link) take(message []byte, msgpack bool) error {
 	if err != nil || len(rest) > 0 {
 		return closing("parse_error")
 	}
+	if len(text) > l.n.opt.MessageBytes { // it has grown, as control characters do
+		return closing("too_large")
+	}
 	return l.takeJSON(text, true)
 }
 

@@ -2,4 +2,7 @@
 
 package node
 
-const slack = 1 << 20
+const (
+	slack          = 1 << 20
+	activeVehicles = 100
+)
