@@ -1,6 +1,8 @@
 package suit
 
 import (
+	"slices"
+
 	"github.com/google/uuid"
 
 	"github.com/updraft-ota/updraft/ota"
@@ -43,12 +45,14 @@ const tagPEN = 112
 
 // Get returns the value of a parameter, nil if it is not set.
 func (ps Params) Get(key ParamKey) any {
-	for _, p := range ps {
-		if p.Key == key {
-			return p.Value
-		}
+	if i := ps.index(key); i >= 0 {
+		return ps[i].Value
 	}
 	return nil
+}
+
+func (ps Params) index(key ParamKey) int {
+	return slices.IndexFunc(ps, func(p Param) bool { return p.Key == key })
 }
 
 func readParams(it item) (Params, error) {

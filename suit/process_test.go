@@ -1,0 +1,256 @@
+package suit
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+const samr21Manifest = "riot-draft-09/riot.samr21-xpro.1700000000.suit"
+
+func TestADeviceInstallsWhatItShould(t *testing.T) {
+	p, b := own(t)
+	m, report, err := p.Install(t.Context(), vectorFile(t, "own/ed25519-fully-specified.suit"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.Sequence != 1700000001 || report.Result != nil || report.URI != "coap://[::1]/m/full" {
+		t.Errorf("manifest %d, report %+v", m.Sequence, report)
+	}
+	if !bytes.Equal(b.flash["00"], vectorFile(t, "own/payloads/fw-v2.bin")) {
+		t.Error("the image is not in its place")
+	}
+}
+
+func TestAPayloadInTheEnvelopeNeedsNoServer(t *testing.T) {
+	p, b := own(t)
+	if _, _, err := p.Install(t.Context(), vectorFile(t, "own/integrated-payload.suit")); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"write 9 bytes to ram/0"}, b.log); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestABoardTakesTheImageOfItsSlot, as images are linked for one address.
+func TestABoardTakesTheImageOfItsSlot(t *testing.T) {
+	for offset, name := range map[uint64]string{4096: "slot0", 133120: "slot1"} {
+		p, b := samr21(t, offset)
+		if _, _, err := p.Install(t.Context(), vectorFile(t, samr21Manifest)); err != nil {
+			t.Fatal(err)
+		}
+		want := []string{
+			"fetch coap://[2001:db8::1]/fw/suit_update/samr21-xpro/" + name + ".1700000000.bin",
+			"write 2304 bytes to h'00'",
+		}
+		if diff := cmp.Diff(want, b.log); diff != "" {
+			t.Error(diff)
+		}
+	}
+}
+
+// TestADeviceRefuses what it should, and does not touch its flash for
+// anything that it could know before.
+func TestADeviceRefuses(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		file   string
+		spoil  func(*Processor, *board)
+		reason Reason
+		text   string
+		log    int // what was done before
+	}{
+		{"an older manifest", "own/rollback-older-sequence.suit", installed(1700000001), ReasonCondition, "is not newer", 0},
+		{"a digest of another manifest", "own/bad-manifest-bit.suit", nil, ReasonUnauthorised, "another manifest", 0},
+		{"a digest without the header", "own/bad-digest-without-bstr-header.suit", nil, ReasonUnauthorised, "another manifest", 0},
+		{"a broken signature", "own/bad-signature-bit.suit", nil, ReasonUnauthorised, "trusted key", 0},
+		{"somebody else's signature", "own/bad-key.suit", nil, ReasonUnauthorised, "trusted key", 0},
+		{"no signature", "own/bad-no-block.suit", nil, ReasonUnauthorised, "not signed", 0},
+		{"a signature that carries its digest", "own/odd-attached-payload.suit", nil, ReasonUnauthorised, "detached", 0},
+		{"half a manifest", "own/bad-truncated.suit", nil, ReasonParse, "unexpected EOF", 0},
+		{"a key given twice", "own/bad-duplicate-key.suit", nil, ReasonParse, "twice", 0},
+		{"another version of the format", "own/bad-version-2.suit", nil, ReasonParse, "version 2", 0},
+		{"another installation than was signed", "own/bad-severed-digest.suit", nil, ReasonUnauthorised, "not what was signed", 0},
+		{"a manifest of another dialect", samr21Manifest, nil, ReasonParse, "dialect", 0},
+		{"a manifest for another class", "own/ed25519-fully-specified.suit", func(_ *Processor, b *board) {
+			b.class = ClassID(b.vendor, "another")
+		}, ReasonCondition, "class-identifier", 0},
+		{"a manifest of another vendor", "own/ed25519-fully-specified.suit", func(_ *Processor, b *board) {
+			b.vendor = VendorID("example.com")
+		}, ReasonCondition, "vendor-identifier", 0},
+		{"a file that is not the one described", "own/ed25519-fully-specified.suit", func(_ *Processor, b *board) {
+			for uri := range b.files {
+				b.files[uri] = []byte("something else")
+			}
+		}, ReasonCondition, "14 bytes", 2},
+		{"to go on without the file", "own/ed25519-fully-specified.suit", func(_ *Processor, b *board) { b.files = nil }, ReasonOperation, "4.04", 1},
+		{"what it has no key for", "libcsuit/suit_manifest_expEW.suit", trusts("keys/libcsuit-es256-public.pem"), ReasonParameter, "encrypted", 0},
+		{"commands it does not know", "libcsuit/suit_manifest_expU0.suit", trusts("keys/libcsuit-es256-public.pem"), ReasonCommand, "not support", 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p, b := own(t)
+			if c.spoil != nil {
+				c.spoil(p, b)
+			}
+			_, report, err := p.Install(t.Context(), vectorFile(t, c.file))
+			f, ok := errors.AsType[*Failure](err)
+			if !ok || f.Reason != c.reason || !strings.Contains(err.Error(), c.text) {
+				t.Fatalf("got %v", err)
+			}
+			if report.Result == nil || report.Result.Reason != c.reason {
+				t.Errorf("the report says %+v", report.Result)
+			}
+			if len(b.log) != c.log {
+				t.Errorf("it did %q", b.log)
+			}
+		})
+	}
+}
+
+func installed(n uint64) func(*Processor, *board) {
+	return func(p *Processor, _ *board) { p.Installed = &n }
+}
+
+func trusts(name string) func(*Processor, *board) {
+	return func(p *Processor, _ *board) {
+		file, err := os.ReadFile(filepath.Join("testdata", "vectors", name))
+		if err == nil {
+			p.Trusted, err = ParseKeys(file)
+		}
+		if err != nil {
+			panic(err)
+		}
+	}
+}
+
+// TestTheSameAgain: the standard lets a device install the same manifest
+// again, RIOT does not.
+func TestTheSameAgain(t *testing.T) {
+	p, b := own(t)
+	installed(1700000001)(p, b)
+	if _, _, err := p.Install(t.Context(), vectorFile(t, "own/eddsa.suit")); err != nil {
+		t.Error(err)
+	}
+	p, b = samr21(t, 4096)
+	installed(1700000000)(p, b)
+	if _, _, err := p.Install(t.Context(), vectorFile(t, samr21Manifest)); err == nil {
+		t.Error("RIOT installed the same again")
+	}
+	installed(1699999999)(p, b)
+	if _, _, err := p.Install(t.Context(), vectorFile(t, samr21Manifest)); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestNoSlotFits: RIOT tries each slot, and gives up after the last.
+func TestNoSlotFits(t *testing.T) {
+	p, b := samr21(t, 42)
+	_, _, err := p.Install(t.Context(), vectorFile(t, samr21Manifest))
+	if f, ok := errors.AsType[*Failure](err); !ok || f.Reason != ReasonCondition || f.At.Section != Shared || len(b.log) > 0 {
+		t.Errorf("got %v after %q", err, b.log)
+	}
+}
+
+// TestAfterInstallationItIsStarted by what the same manifest says.
+func TestAfterInstallationItIsStarted(t *testing.T) {
+	image := []byte("firmware")
+	sum := sha256.Sum256(image)
+	r := Recipe{Sequence: 5, Vendor: VendorID("example.com"), Class: ClassID(VendorID("example.com"), "lamp"), Invoke: true,
+		Images: []Target{
+			{Component: ComponentID{"app"}, URI: "#app", Sum: sum[:], Size: 8, Content: image},
+			{Component: ComponentID{"spare"}, URI: "coap://host/app", Sum: sum[:], Size: 8},
+		}}
+	e, err := r.Envelope()
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer := signerFrom(t, "keys/own-hmac256.hex")
+	if err := e.Sign(signer); err != nil {
+		t.Fatal(err)
+	}
+	b := newBoard("example.com", "lamp", map[string][]byte{"coap://host/app": image})
+	p := &Processor{Device: b, Trusted: []Key{signer.Key}}
+	file := e.Encode()
+	if _, _, err := p.Install(t.Context(), file); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := p.Boot(t.Context(), file); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"write 8 bytes to app", "fetch coap://host/app", "write 8 bytes to spare", "invoke app "}
+	if diff := cmp.Diff(want, b.log); diff != "" {
+		t.Error(diff)
+	}
+	b.flash["spare"] = []byte("bit rot!")
+	if _, _, err := p.Boot(t.Context(), file); err == nil {
+		t.Error("it was started with a spare that does not match")
+	}
+}
+
+// TestTheReportPointsAtTheCommand that failed, and tells what was found.
+func TestTheReportPointsAtTheCommand(t *testing.T) {
+	p, b := own(t)
+	for uri := range b.files {
+		b.files[uri] = []byte("x")
+	}
+	file := vectorFile(t, "own/ed25519-fully-specified.suit")
+	_, report, err := p.Install(t.Context(), file)
+	if err == nil {
+		t.Fatal("installed")
+	}
+	e, _ := Open(file)
+	m, _ := e.Manifest()
+	failed := m.Section(Install).Sequence[2]
+	at := report.Result.Record
+	if failed.Code != CheckImage || at.Section != Install || at.Offset != uint64(failed.Offset) {
+		t.Errorf("%s is at %d, the report says %+v", failed.Code, failed.Offset, at)
+	}
+	if size := at.Properties.Get(ParamSize); size != uint64(1) {
+		t.Errorf("measured %v", at.Properties)
+	}
+	signer := signerFrom(t, "keys/own-p256-private.pem")
+	wire, err := SignReport(report, signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, by, err := ReadReport(wire, []Key{signer.Key})
+	if err != nil || by == nil || by.Fingerprint() != signer.Fingerprint() {
+		t.Fatalf("by %v, %v", by, err)
+	}
+	if diff := cmp.Diff(report, got); diff != "" {
+		t.Error(diff)
+	}
+	if _, by, err := ReadReport(wire, keysFrom(t, "keys/own-ed25519-public.pem")); err != nil || by != nil {
+		t.Errorf("by %v, %v", by, err)
+	}
+	if _, by, err := ReadReport(report.Encode(), []Key{signer.Key}); err != nil || by != nil {
+		t.Errorf("not signed, but by %v, %v", by, err)
+	}
+}
+
+// TestNestedSequencesMayNotMultiply without end.
+func TestNestedSequencesMayNotMultiply(t *testing.T) {
+	seq := Sequence{{Code: CheckVendor}}
+	for range maxNested {
+		inner := seq
+		seq = nil
+		for range 30 {
+			seq = append(seq, Command{Code: RunSequence, Run: inner})
+		}
+	}
+	m := &Manifest{Components: []ComponentID{{"a"}}, Shared: Sequence{
+		{Code: OverrideParameters, Params: Params{{ParamVendor, VendorID("example.com")}}},
+	}, Sections: []Section{{Key: Install, Sequence: seq}}}
+	var report Report
+	err := run(context.Background(), newBoard("example.com", "x", nil), &Envelope{}, m, []SectionKey{Install}, &report)
+	if err == nil || !strings.Contains(err.Error(), "steps") {
+		t.Errorf("got %v", err)
+	}
+}
