@@ -21,32 +21,35 @@ func chunkOf(b []byte) []byte {
 	return append(b, `"}]`...)
 }
 
+func eagerly(n *Node, service string) error {
+	return n.Send(context.Background(), service, chunkOf(nil), time.Minute)
+}
+
+// aWindow is the largest window of chunks.
+func aWindow(n *Node, service string) error {
+	for range 16 {
+		err := n.SendFunc(context.Background(), service, func(b []byte) ([]byte, error) { return chunkOf(b), nil }, time.Minute)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // The worst a vehicle can do in a transfer is to stop reading in the middle of
 // a chunk.
 func TestATransferThatStandsStillIsSmall(t *testing.T) {
-	eager := func(n *Node, service string) error {
-		return n.Send(context.Background(), service, chunkOf(nil), time.Minute)
-	}
-	late := func(n *Node, service string) error {
-		for range 16 { // the largest window
-			err := n.SendFunc(context.Background(), service, func(b []byte) ([]byte, error) { return chunkOf(b), nil }, time.Minute)
-			if err != nil {
-				return err
-			}
-		}
-		return nil
-	}
 	for _, c := range []struct {
 		name    string
 		tls     bool
 		msgpack bool
 		send    func(*Node, string) error
 	}{
-		{"tcp", false, false, eager}, {"tcp window", false, false, late}, {"tcp msgpack", false, true, eager},
-		{"tls", true, false, eager}, {"tls window", true, false, late}, {"tls msgpack", true, true, late},
+		{"tcp", false, false, eagerly}, {"tcp window", false, false, aWindow}, {"tcp msgpack", false, true, eagerly},
+		{"tls", true, false, eagerly}, {"tls window", true, false, aWindow}, {"tls msgpack", true, true, aWindow},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			checkActive(t, stalledVehicles(t, c.tls, c.msgpack), c.send)
+			checkActive(t, stalledVehicles(t, activeVehicles, c.tls, c.msgpack), c.send)
 		})
 	}
 }
@@ -115,7 +118,7 @@ func (s small) Accept() (net.Conn, error) {
 	return c, err
 }
 
-func stalledVehicles(t *testing.T, secure, msgpack bool) *fleet {
+func stalledVehicles(t *testing.T, count int, secure, msgpack bool) *fleet {
 	t.Helper()
 	o := serverOptions(&log{})
 	o.Announced = nil
@@ -135,7 +138,7 @@ func stalledVehicles(t *testing.T, secure, msgpack bool) *fleet {
 		}
 		_ = serve(small{l})
 	}()
-	for i := range activeVehicles {
+	for i := range count {
 		f.names = append(f.names, vehicleName(i)+"sota/chunk")
 		raw, err := net.Dial("tcp", l.Addr().String())
 		if err != nil {
@@ -158,6 +161,6 @@ func stalledVehicles(t *testing.T, secure, msgpack bool) *fleet {
 		}
 		say(t, conn, names)
 	}
-	waitUntil(t, func() bool { return len(f.n.state().Routes) == activeVehicles })
+	waitUntil(t, func() bool { return len(f.n.state().Routes) == count })
 	return f
 }

@@ -16,9 +16,8 @@ import (
 
 // What an idle link of a server may hold in heap and stacks after a collection.
 const (
-	idleTCP  = 20 << 10
-	idleTLS  = 48 << 10
-	vehicles = 100
+	idleTCP = 20 << 10
+	idleTLS = 48 << 10
 )
 
 func inUse() int64 {

@@ -4,5 +4,6 @@ package node
 
 const (
 	slack          = 1 << 20
+	vehicles       = 1000
 	activeVehicles = 100
 )

@@ -5,5 +5,6 @@ package node
 // slack is what the race detector adds to everything, as a part of it.
 const (
 	slack          = 4
+	vehicles       = 100
 	activeVehicles = 10
 )
