@@ -47,7 +47,7 @@ func (c Config) checkGateways() error {
 	g := c.Gateway
 	switch {
 	case g.DBus && c.DBus == nil:
-		return errors.New("gateway.dbus: a [dbus] section is needed")
+		return errors.New("gateway.dbus: a [dbus] section is needed, an empty one will do")
 	case g.DBus && c.DBus.Timeout < 1:
 		return errors.New("dbus.timeout: expected at least 1 second")
 	case g.RVI && (c.DBus == nil || c.RVI == nil):

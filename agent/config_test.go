@@ -237,7 +237,7 @@ func TestValidate(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                                   "",
 		"[gateway]\nhttp=true\nconsole=true": "",
-		"[gateway]\ndbus=true":               "gateway.dbus: a [dbus] section is needed",
+		"[gateway]\ndbus=true":               "gateway.dbus: a [dbus] section is needed, an empty one will do",
 		"[gateway]\ndbus=true\n[dbus]":       "",
 		"[gateway]\ndbus=true\n[dbus]\ntimeout=0":                                 "dbus.timeout: expected at least 1 second",
 		"[gateway]\nrvi=true\n[dbus]":                                             "gateway.rvi: a [dbus] and an [rvi] section are needed",
