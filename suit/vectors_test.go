@@ -65,10 +65,15 @@ type decoded struct {
 func vectorIndex(t testing.TB) vectors {
 	t.Helper()
 	var v vectors
-	if err := json.Unmarshal(vectorFile(t, "index.json"), &v); err != nil {
+	unmarshal(t, "index.json", &v)
+	return v
+}
+
+func unmarshal(t testing.TB, name string, to any) {
+	t.Helper()
+	if err := json.Unmarshal(vectorFile(t, name), to); err != nil {
 		t.Fatal(err)
 	}
-	return v
 }
 
 // suits are the vectors that are manifests.
@@ -225,9 +230,4 @@ func TestSeveringText(t *testing.T) {
 	if !bytes.Equal(e.Encode(), vectorFile(t, "own/severable-text-severed.suit")) {
 		t.Errorf("severed: %x", e.Encode())
 	}
-}
-
-// image is what the index tells about firmware images.
-type image struct {
-	Version string
 }
