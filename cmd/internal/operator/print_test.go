@@ -5,7 +5,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/pelletier/go-toml/v2"
+
+	"github.com/updraft-ota/updraft/httpapi/operator/client"
 )
 
 func TestTimesAreToldAsPeopleThinkOfThem(t *testing.T) {
@@ -79,5 +82,48 @@ func TestAnAgentsFileSaysWhatItIsGiven(t *testing.T) {
 	a.clientID, a.secret = "", ""
 	if strings.Contains(string(a.toml()), "[auth]") {
 		t.Errorf("an [auth] although no proof is asked for:\n%s", a.toml())
+	}
+}
+
+func TestLinksAreToldWithTheirTransfers(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	some := func(s string) *string { return &s }
+	id := uuid.New()
+	links := []client.Link{
+		{Peer: "genivi.org/vin/CAR/", Device: &id, DeviceName: some("car"), Dialect: some("2015"), Secure: true, Since: now.Add(-time.Hour), Address: some("192.0.2.8:4711"),
+			Transfers: []client.Transfer{
+				{PackageId: client.PackageID{Name: "maps", Version: "2"}, State: "sending", Chunks: 16, ChunksReceived: 8, Resends: 1, BytesPerSecond: 3 << 19},
+				{PackageId: client.PackageID{Name: "radio", Version: "1"}, State: "starting", Chunks: 3},
+			}},
+		{Peer: "genivi.org/vin/STRANGER/", Since: now},
+	}
+	var b strings.Builder
+	listLinks(&b, links, now)
+	want := `DEVICE      PEER                       DIALECT   LINK    SINCE        ADDRESS          PACKAGE   PROGRESS
+car         genivi.org/vin/CAR/        2015      tls     1 hour ago   192.0.2.8:4711   maps=2    sending 8/16 chunks, 1.5 MiB/s, 1 sent again
+                                                                                       radio=1   starting 0/3 chunks
+(unknown)   genivi.org/vin/STRANGER/             plain   now
+`
+	if got := b.String(); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestWhatElseThereIsToKnowOfAnUpdate(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	reason, tries, yes := "no answer", int64(3), true
+	at := func(d time.Duration) *time.Time { t := now.Add(d); return &t }
+	for want, u := range map[string]client.Update{
+		"":                                    {Status: client.UpdateStatusInFlight},
+		"its user must agree":                 {Status: client.UpdateStatusPending, RequestConfirmation: &yes},
+		"try 4 of 10 in 5 minutes: no answer": {Status: client.UpdateStatusPending, Tries: &tries, Reason: &reason, RetryAt: at(5 * time.Minute)},
+		"try 4 of 10 soon: no answer":         {Status: client.UpdateStatusPending, Tries: &tries, Reason: &reason, RetryAt: at(-time.Second)},
+		"try 4 of 10: no answer":              {Status: client.UpdateStatusInFlight, Tries: &tries, Reason: &reason},
+		"sent 1 minute ago, to be reported":   {Status: client.UpdateStatusInFlight, SentAt: at(-time.Minute)},
+		"no answer":                           {Status: client.UpdateStatusFailed, Reason: &reason, Tries: &tries, EndedAt: at(0), SentAt: at(0)},
+	} {
+		if got := remark(u, now); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
 	}
 }

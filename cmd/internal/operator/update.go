@@ -164,9 +164,14 @@ func listUpdates(w io.Writer, updates []client.Update, names map[string]string) 
 
 // remark tells what else there is to know of an update.
 func remark(u client.Update, now time.Time) string {
+	if u.Tries != nil && u.EndedAt == nil {
+		return tried(u, now)
+	}
 	switch {
 	case u.Reason != nil:
 		return brief(*u.Reason)
+	case u.SentAt != nil && u.EndedAt == nil:
+		return "sent " + ago(*u.SentAt, now) + ", to be reported"
 	case u.Status != client.UpdateStatusPending:
 		return ""
 	}
@@ -178,6 +183,19 @@ func remark(u client.Update, now time.Time) string {
 		what = append(what, "until "+at(*u.Until, now))
 	}
 	return strings.Join(what, ", ")
+}
+
+// tried tells of an update whose device did not answer so far.
+func tried(u client.Update, now time.Time) string {
+	s := fmt.Sprintf("try %d of %d", min(*u.Tries+1, ota.MaxTries), ota.MaxTries)
+	if u.RetryAt != nil {
+		when := "soon"
+		if u.RetryAt.After(now) {
+			when = ago(*u.RetryAt, now)
+		}
+		s += " " + when
+	}
+	return s + ": " + brief(said(u.Reason))
 }
 
 func updateCancel(o *options) *cobra.Command {
