@@ -143,6 +143,9 @@ func (t *talk) act(ctx context.Context, turn Turn) {
 		o := orders[0]
 		orders = append(orders[1:], t.obey(ctx, o)...)
 	}
+	if len(turn.Returned) > 0 {
+		t.offer(ctx) // later: it learns when
+	}
 }
 
 // unanswered takes back what the vehicle did not answer. What it has as a whole
@@ -164,6 +167,9 @@ func (t *talk) unanswered(ctx context.Context, units []Unit) {
 }
 
 func (t *talk) takeBack(ctx context.Context, ids []ota.UpdateID, reason string) {
+	for _, id := range ids {
+		delete(t.offered, id)
+	}
 	if err := t.push.Unanswered(ctx, ids, reason); err != nil {
 		t.failed("updates cannot be taken back", err)
 	}
