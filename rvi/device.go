@@ -61,8 +61,12 @@ func (d *Device) put(s Start, durable Chunks, now time.Time) *Receiver {
 	return r
 }
 
-// Ask notes that BackendStart was sent for a unit.
+// Ask notes that BackendStart was sent for a unit. One that was installed, or
+// failed, and reported comes anew: it was offered and accepted again.
 func (d *Device) Ask(u Unit, now time.Time) {
+	if r, ok := d.files[u]; ok && r.stage == Reported {
+		delete(d.files, u)
+	}
 	if d.asked == nil {
 		d.asked = map[Unit]asked{}
 	}
@@ -244,7 +248,7 @@ func (d *Device) Abort() []Unit {
 			dropped = append(dropped, u)
 		}
 	}
-	return ordered(dropped)
+	return slices.Compact(ordered(dropped)) // what was asked for again is both
 }
 
 // Deadline is when Tick has something to do; zero if never.

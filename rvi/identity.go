@@ -41,12 +41,13 @@ func IdentityOf(name string) (Identity, error) {
 	return Identity{}, ota.Fail(ota.KindInvalid, "bad_prefix", "no vehicle's prefix: expected genivi.org/vin/V/ or genivi.org/device/U/")
 }
 
-// checkVIN holds a VIN against rvi.md 4.1: opaque, [A-Za-z0-9._-]{1,64}.
+// checkVIN holds a VIN against rvi.md 4.1: opaque, [A-Za-z0-9._-]{1,64}, but
+// nothing that means another place in a path.
 func checkVIN(s string) error {
 	bad := func(r rune) bool {
 		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("._-", r))
 	}
-	if s == "" || len(s) > 64 || strings.ContainsFunc(s, bad) {
+	if s == "" || s == "." || s == ".." || len(s) > 64 || strings.ContainsFunc(s, bad) {
 		return ota.Fail(ota.KindInvalid, "bad_vin", "a VIN has 1 to 64 letters, digits, dots, underscores and hyphens")
 	}
 	return nil

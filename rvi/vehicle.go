@@ -137,10 +137,15 @@ func (v *Vehicle) units() []Unit {
 // Gone says that the vehicle's node is known to be away: time stands still.
 func (v *Vehicle) Gone() { v.away = true }
 
-// Back says that the vehicle's services are there again. Every file that was
-// not wholly sent begins with a start, as the device itself may have restarted.
+// Back says that the vehicle's services are there again after Gone. Every file
+// that was not wholly sent begins with a start, as the device itself may have
+// restarted. That they are there is often told more than once (rvi.md 2.4, 3.4);
+// it changes nothing then.
 func (v *Vehicle) Back(now time.Time) Turn {
 	var t Turn
+	if !v.away {
+		return t
+	}
 	v.away = false
 	for _, u := range v.units() {
 		if s, ok := v.active[u]; ok && s.state < AwaitingReport {
