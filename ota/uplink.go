@@ -109,6 +109,9 @@ type Content struct {
 	From   int64
 	Size   int64  // of the whole artifact; -1 if the source does not tell
 	Digest Digest // of the whole artifact; "" if the source does not tell
+	// Signature vouches for the artifact, see Artifact; "" if the source does
+	// not tell it here, as it has offered it before.
+	Signature string
 }
 
 // Inventory is everything installed on a device.

@@ -28,6 +28,7 @@ type OfferedUpdate struct {
 	Description string
 	Confirm     bool // the user must agree first
 	Size        int64
+	Package     ota.PackageID // ours, and optional: what it installs
 }
 
 func (Notify) Service() Service { return ServiceNotify }
@@ -51,8 +52,12 @@ func readNotify(f fields) DeviceMessage {
 }
 
 func readOfferedUpdate(f fields) *OfferedUpdate {
-	return &OfferedUpdate{Update: ota.UpdateID(f.uuid("update_id")), Signature: f.text("signature", maxText),
+	u := &OfferedUpdate{Update: ota.UpdateID(f.uuid("update_id")), Signature: f.text("signature", maxText),
 		Description: f.text("description", maxText), Confirm: f.boolean("request_confirmation"), Size: f.number("size", maxInteger)}
+	if f.has("package") {
+		u.Package = f.object("package").packageID()
+	}
+	return u
 }
 
 func (m Notify) AppendParams(b []byte) []byte {
@@ -78,6 +83,9 @@ func (m Notify) AppendParams(b []byte) []byte {
 		w.text("description", u.Description)
 		w.boolean("request_confirmation", u.Confirm)
 		w.number("size", u.Size)
+		if u.Package != (ota.PackageID{}) {
+			w.unit(Unit{Package: u.Package})
+		}
 		w.close()
 	}
 	return w.done()
