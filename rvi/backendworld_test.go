@@ -195,10 +195,19 @@ func (c *car) reports(u Unit, code ota.ResultCode) {
 func (c *car) update(name string, size int) ota.Update {
 	c.t.Helper()
 	id := ota.PackageID{Name: name, Version: "1"}
-	content := strings.Repeat(name[:1], size)
+	c.put(id, strings.Repeat(name[:1], size))
+	return c.send(id)
+}
+
+func (c *car) put(id ota.PackageID, content string) {
+	c.t.Helper()
 	if _, err := c.PutPackage(c.t.Context(), ota.DefaultNamespace, fleet.NewPackage{ID: id}, strings.NewReader(content)); err != nil {
 		c.t.Fatal(err)
 	}
+}
+
+func (c *car) send(id ota.PackageID) ota.Update {
+	c.t.Helper()
 	made, _, err := c.server.Fleet.Send(c.t.Context(), ota.DefaultNamespace, fleet.Request{Device: c.id, Packages: []ota.PackageID{id}})
 	if err != nil {
 		c.t.Fatal(err)
