@@ -33,7 +33,7 @@ func param[T any](ps Params, key ParamKey) (T, error) {
 }
 
 // command does a condition or a directive on one component.
-func (m *machine) command(code Code, c ComponentID, dependency bool, ps Params) error {
+func (m *machine) command(code Code, c ComponentID, ps Params) error {
 	switch code {
 	case CheckVendor, CheckClass, CheckDevice:
 		return m.identify(code, c, ps)
@@ -64,7 +64,7 @@ func (m *machine) command(code Code, c ComponentID, dependency bool, ps Params) 
 	case Abort:
 		return errFalse
 	case Fetch:
-		return m.fetch(c, dependency, ps)
+		return m.fetch(c, ps)
 	case Write:
 		return m.write(c, ps)
 	case Copy:
@@ -112,7 +112,7 @@ func (m *machine) match(c ComponentID, ps Params) error {
 	return nil
 }
 
-func (m *machine) fetch(c ComponentID, dependency bool, ps Params) error {
+func (m *machine) fetch(c ComponentID, ps Params) error {
 	uri, err := param[string](ps, ParamURI)
 	if err != nil {
 		return err
@@ -123,7 +123,7 @@ func (m *machine) fetch(c ComponentID, dependency bool, ps Params) error {
 	if err := m.decrypts(ps); err != nil {
 		return err
 	}
-	if content, ok := m.envelope.Payload(uri); ok && !dependency {
+	if content, ok := m.envelope.Payload(uri); ok {
 		return m.device.Write(c, content, ps)
 	}
 	return m.device.Fetch(m.ctx, c, uri, ps)
@@ -148,7 +148,7 @@ func (m *machine) copy(c ComponentID, ps Params) error {
 	if err != nil {
 		return err
 	}
-	source, _ := m.manifest.Component(from)
+	source := m.manifest.Component(from)
 	if source == nil {
 		return ota.Invalid("there is no component %d", from)
 	}

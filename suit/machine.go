@@ -76,7 +76,7 @@ func (m *machine) selectComponents(c Command) error {
 		}
 	}
 	for _, i := range m.index {
-		if id, _ := m.manifest.Component(i); id == nil {
+		if m.manifest.Component(i) == nil {
 			return m.fail(c, i, ReasonComponent, ota.Invalid("there is no component %d", i))
 		}
 	}
@@ -126,11 +126,11 @@ func (m *machine) one(c Command, i uint64) error {
 		_, err := m.sequence(c.Run, false)
 		return err
 	}
-	id, dependency := m.manifest.Component(i)
+	id := m.manifest.Component(i)
 	if id == nil {
 		return ota.Invalid("there is no component %d", i)
 	}
-	return m.command(c.Code, id, dependency, m.params[i])
+	return m.command(c.Code, id, m.params[i])
 }
 
 // try does the first sequence whose conditions all hold.

@@ -80,18 +80,18 @@ func (m *Manifest) Section(key SectionKey) *Section {
 	return nil
 }
 
-// Component returns what an index stands for: a component or, with true, a
-// dependency. It is nil for an index beyond both.
-func (m *Manifest) Component(index uint64) (id ComponentID, dependency bool) {
+// Component returns what an index stands for: a component or a dependency.
+// It is nil for an index beyond both.
+func (m *Manifest) Component(index uint64) ComponentID {
 	if index < uint64(len(m.Components)) {
-		return m.Components[index], false
+		return m.Components[index]
 	}
 	for _, d := range m.Dependencies {
 		if d.Index == index {
-			return append(ComponentID{}, d.Prefix...), true
+			return append(ComponentID{}, d.Prefix...)
 		}
 	}
-	return nil, false
+	return nil
 }
 
 // Manifest reads the manifest; on a device only after Authenticate. It fails

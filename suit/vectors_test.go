@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -62,11 +63,15 @@ type decoded struct {
 	URIs         []string
 }
 
+var index struct {
+	sync.Once
+	vectors
+}
+
 func vectorIndex(t testing.TB) vectors {
 	t.Helper()
-	var v vectors
-	unmarshal(t, "index.json", &v)
-	return v
+	index.Do(func() { unmarshal(t, "index.json", &index.vectors) })
+	return index.vectors
 }
 
 func unmarshal(t testing.TB, name string, to any) {

@@ -1,0 +1,218 @@
+package suit
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/google/uuid"
+)
+
+// Rules are what a server holds manifests to. Members that are nil are not
+// checked.
+type Rules struct {
+	Trusted []Key
+	// Stored finds the file that a URI names.
+	Stored func(uri string) (File, error)
+	// Known reports whether devices of this class are known.
+	Known func(vendor, class uuid.UUID) bool
+	// Last is the highest sequence number a class was given before, ok false
+	// for none.
+	Last func(vendor, class uuid.UUID) (sequence uint64, ok bool)
+	// Delivery: devices are to be told of the manifest now, so that its files
+	// must be there.
+	Delivery bool
+}
+
+// File is a stored file.
+type File struct {
+	Size    int64
+	SHA256  []byte
+	Content io.ReaderAt // nil if it is not to be looked into
+}
+
+// What Rules.Stored fails with if there is no such file.
+var (
+	ErrNotStored = errors.New("there is no such file")         // here, or not yet
+	ErrElsewhere = errors.New("the file is on another server") // and not ours to check
+)
+
+// Verdict is what Check found out.
+type Verdict struct {
+	Envelope *Envelope // nil if it is not readable
+	Manifest *Manifest // nil if it is not readable
+	Signer   *Key      // the trusted key, nil if there is none
+	Findings []Finding
+}
+
+// OK reports whether nothing stops the manifest.
+func (v *Verdict) OK() bool {
+	return !slices.ContainsFunc(v.Findings, func(f Finding) bool { return f.Severity == SeverityError })
+}
+
+// Reasons are the texts of all errors.
+func (v *Verdict) Reasons() (texts []string) {
+	for _, f := range v.Findings {
+		if f.Severity == SeverityError {
+			texts = append(texts, f.Text)
+		}
+	}
+	return texts
+}
+
+func (v *Verdict) fault(code, format string, args ...any) {
+	v.add(SeverityError, code, format, args...)
+}
+func (v *Verdict) warn(code, format string, args ...any) {
+	v.add(SeverityWarning, code, format, args...)
+}
+
+// add notes a finding, once, and cuts what an author could make endless.
+func (v *Verdict) add(s Severity, code, format string, args ...any) {
+	const most = 100
+	f := Finding{s, code, clean(fmt.Sprintf(format, args...))}
+	if len(v.Findings) < most && !slices.Contains(v.Findings, f) {
+		v.Findings = append(v.Findings, f)
+	}
+}
+
+// Check finds every reason why a file should not be handed out as a manifest,
+// not only the first. It fails only with what Rules.Stored or a File's
+// content fails with.
+func Check(file []byte, r Rules) (*Verdict, error) {
+	v := &Verdict{}
+	e, err := Open(file)
+	if err != nil {
+		v.fault(FoundUnreadable, "%v", err)
+		return v, nil
+	}
+	v.Envelope = e
+	v.checkSignatures(r.Trusted)
+	m, err := e.Manifest()
+	if err != nil {
+		v.fault(FoundUnreadable, "%v", err)
+		return v, nil
+	}
+	v.Manifest = m
+	v.checkManifest()
+	if m.Dialect == RIOT {
+		v.checkRIOT(len(file))
+	}
+	s := surveyOf(m)
+	v.checkCommands(s)
+	v.checkClasses(s, r)
+	for _, f := range s.files {
+		if err := v.checkFile(f, r); err != nil {
+			return v, err
+		}
+	}
+	return v, nil
+}
+
+func (v *Verdict) checkSignatures(trusted []Key) {
+	e := v.Envelope
+	if len(e.Blocks) == 0 {
+		v.fault(FoundUnsigned, "the manifest is not signed")
+	}
+	if (e.Dialect == Standard || len(e.Blocks) > 0) && !e.Covered() {
+		v.fault(FoundDigest, "what is signed is the digest of another manifest")
+	}
+	found := false
+	for _, b := range e.Blocks {
+		if b.Problem != "" {
+			v.warn(FoundForm, "a signature is passed over: %s", b.Problem)
+			continue
+		}
+		key, ok := e.signerOf(b, trusted)
+		switch {
+		case !ok && len(trusted) > 0:
+			continue
+		case e.Dialect == Standard && b.Payload != nil:
+			v.fault(FoundForm, "a signature carries the digest itself: devices expect it to be detached")
+		case e.Dialect == RIOT && !riotBlock(b):
+			v.fault(FoundForm, "RIOT needs a COSE_Sign1 signature by EdDSA that carries the digest, not %s by %s", b.Structure, b.Algorithm)
+		}
+		if ok && v.Signer == nil {
+			v.Signer = &key
+		}
+		found = found || ok
+	}
+	switch {
+	case len(e.Blocks) == 0 || found:
+	case len(trusted) == 0:
+		v.warn(FoundUnchecked, "no keys are trusted yet: whose the signature is was not checked")
+	default:
+		v.fault(FoundUntrusted, "no signature is by a trusted key")
+	}
+}
+
+func (v *Verdict) checkManifest() {
+	m := v.Manifest
+	if m.Version != Version {
+		v.fault(FoundVersion, "version %d of manifests is not known", m.Version)
+	}
+	var covered []int64
+	member := func(key int64, name string, w Where, intact bool) {
+		switch {
+		case w == Severed:
+			v.warn(FoundSevered, "the %s was taken away: devices that do not have it cannot go on", name)
+		case w == InEnvelope && !intact:
+			v.fault(FoundMember, "the %s beside the manifest is not what was signed", name)
+		}
+		if w != Inline {
+			covered = append(covered, key)
+		}
+	}
+	for _, s := range m.Sections {
+		member(m.Dialect.keyOf(s.Key), s.Key.String()+" section", s.Where, s.Intact)
+	}
+	if m.Text != nil && m.Text.Where == InEnvelope { // text may be missing
+		member(keyText, "text", m.Text.Where, m.Text.Intact)
+	}
+	if m.SBOM != nil {
+		member(keySBOM, "bill of materials", m.SBOM.Where, m.SBOM.Intact)
+	}
+	for _, x := range v.Envelope.Members {
+		if !slices.Contains(covered, x.Key) {
+			v.fault(FoundStray, "the envelope holds a part %d that nothing signed covers", x.Key)
+		}
+	}
+}
+
+// checkCommands tells what no device could do, and what was not understood.
+func (v *Verdict) checkCommands(s survey) {
+	for _, problem := range s.problems {
+		v.fault(FoundBroken, "no device can carry it out: %v", problem)
+	}
+	for _, p := range v.Envelope.Payloads {
+		if !slices.ContainsFunc(s.files, func(f wanted) bool { return f.uri == p.Name }) {
+			v.warn(FoundStray, "the envelope holds a file %s that no command fetches", p.Name)
+		}
+	}
+	if s.capped {
+		v.warn(FoundNotAll, "the manifest is for more than %d sorts of devices: not all of them were looked at", maxRuns)
+	}
+	v.Manifest.walk(func(c Command) {
+		if _, known := commandNames[c.Code]; !known {
+			v.warn(FoundUnknown, "%s is not known here", c.Code)
+		}
+	})
+}
+
+func (v *Verdict) checkClasses(s survey, r Rules) {
+	if len(s.classes) == 0 {
+		v.warn(FoundAnyClass, "the manifest checks no vendor and class: any device would take it")
+	}
+	for _, c := range s.classes {
+		if r.Known != nil && !r.Known(c[0], c[1]) {
+			v.fault(FoundClass, "no device is known of vendor %s and class %s", c[0], c[1])
+		}
+		if r.Last == nil {
+			continue
+		}
+		if last, ok := r.Last(c[0], c[1]); ok && v.Manifest.Sequence <= last {
+			v.fault(FoundSequence, "sequence number %d is not above %d, which class %s was given before", v.Manifest.Sequence, last, c[1])
+		}
+	}
+}

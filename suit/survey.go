@@ -1,0 +1,224 @@
+package suit
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/google/uuid"
+)
+
+// maxRuns bounds how many devices a survey plays.
+const maxRuns = 256
+
+// wanted is a file that a manifest makes some device fetch.
+type wanted struct {
+	component     ComponentID
+	dependency    bool // it is a manifest itself
+	uri           string
+	digest        *Digest // nil if it is never compared
+	size          *uint64
+	encrypted     bool
+	slot          *uint64 // of the device that fetches it
+	vendor, class uuid.UUID
+}
+
+// survey is what a manifest would do on all sorts of devices: it is carried
+// out on one after another, each of which answers one question differently.
+type survey struct {
+	files    []wanted
+	classes  [][2]uuid.UUID // vendor and class of devices that go through with it
+	problems []error        // what no device could do
+	capped   bool           // there are more sorts of devices than were played
+}
+
+func surveyOf(m *Manifest) survey {
+	var s survey
+	var answers []bool
+	for run := 0; ; run++ {
+		if run == maxRuns {
+			s.capped = true
+			return s
+		}
+		d := &imagined{manifest: m, answers: answers, ids: map[question]uuid.UUID{}, not: map[question][]uuid.UUID{},
+			slots: map[string]uint64{}, notSlots: map[string][]uint64{}, filled: map[string]bool{}}
+		s.play(m, d)
+		// Next, the last question that was answered with yes gets a no.
+		last := len(d.answers) - 1
+		for last >= 0 && !d.answers[last] {
+			last--
+		}
+		if last < 0 {
+			return s
+		}
+		answers = append(slices.Clone(d.answers[:last]), false)
+	}
+}
+
+func (s *survey) play(m *Manifest, d *imagined) {
+	var report Report
+	// Without its envelope, integrated payloads are fetched like any other.
+	err := run(context.Background(), d, &Envelope{}, m, []SectionKey{DependencyResolution, PayloadFetch, CandidateVerification, Install}, &report)
+	for _, f := range d.files {
+		if !slices.ContainsFunc(s.files, f.same) {
+			s.files = append(s.files, f)
+		}
+	}
+	if f, ok := errors.AsType[*Failure](err); ok && f.Reason != ReasonCondition {
+		if !slices.ContainsFunc(s.problems, func(p error) bool { return p.Error() == err.Error() }) {
+			s.problems = append(s.problems, err)
+		}
+	}
+	if err != nil {
+		return
+	}
+	for _, c := range d.classes() {
+		if !slices.Contains(s.classes, c) {
+			s.classes = append(s.classes, c)
+		}
+	}
+}
+
+func (f wanted) same(o wanted) bool {
+	return f.uri == o.uri && f.component.Equal(o.component) && equal(f.size, o.size) && equal(f.slot, o.slot) &&
+		f.vendor == o.vendor && f.class == o.class && (f.digest == nil) == (o.digest == nil) && (f.digest == nil || f.digest.Equal(*o.digest))
+}
+
+func equal(a, b *uint64) bool { return a == b || a != nil && b != nil && *a == *b }
+
+// imagined is a device that makes up its mind as it is asked, and stays with
+// what it said: who it is, and in which slot.
+type imagined struct {
+	manifest *Manifest
+	answers  []bool // to the questions so far, and first those to begin with
+	asked    int
+
+	ids      map[question]uuid.UUID
+	not      map[question][]uuid.UUID
+	slots    map[string]uint64
+	notSlots map[string][]uint64
+	filled   map[string]bool // components with an image that fits
+	files    []wanted
+}
+
+// question is who a component is.
+type question struct {
+	kind      ParamKey
+	component string
+}
+
+// decide answers yes unless told otherwise.
+func (d *imagined) decide() bool {
+	if d.asked == len(d.answers) {
+		d.answers = append(d.answers, true)
+	}
+	d.asked++
+	return d.answers[d.asked-1]
+}
+
+func (d *imagined) Is(kind ParamKey, c ComponentID, id uuid.UUID) bool {
+	q := question{kind, c.String()}
+	if is, known := d.ids[q]; known || slices.Contains(d.not[q], id) {
+		return known && is == id
+	}
+	if d.decide() {
+		d.ids[q] = id
+		return true
+	}
+	d.not[q] = append(d.not[q], id)
+	return false
+}
+
+func (d *imagined) Slot(c ComponentID, slot uint64) bool {
+	name := c.String()
+	if is, known := d.slots[name]; known || slices.Contains(d.notSlots[name], slot) {
+		return known && is == slot
+	}
+	if d.decide() {
+		d.slots[name] = slot
+		return true
+	}
+	d.notSlots[name] = append(d.notSlots[name], slot)
+	return false
+}
+
+// Measure finds what is expected in a component that something was put into;
+// what else is there may be right or not.
+func (d *imagined) Measure(c ComponentID, expected Params) (Digest, uint64, error) {
+	digest, _ := expected.Get(ParamDigest).(Digest)
+	size, sized := expected.Get(ParamSize).(uint64)
+	if !d.filled[c.String()] {
+		if !d.decide() {
+			return Digest{}, 0, nil
+		}
+		return digest, size, nil
+	}
+	for i := range d.files {
+		f := &d.files[i]
+		if !f.component.Equal(c) {
+			continue
+		}
+		if f.digest == nil {
+			f.digest = &digest
+		}
+		if f.size == nil && sized {
+			f.size = &size
+		}
+	}
+	return digest, size, nil
+}
+
+func (d *imagined) Fetch(_ context.Context, c ComponentID, uri string, ps Params) error {
+	f := wanted{component: c, dependency: d.isDependency(c), uri: uri, encrypted: ps.Get(ParamEncryption) != nil,
+		vendor: d.ids[question{ParamVendor, c.String()}], class: d.ids[question{ParamClass, c.String()}]}
+	if digest, ok := ps.Get(ParamDigest).(Digest); ok {
+		f.digest = &digest
+	}
+	if size, ok := ps.Get(ParamSize).(uint64); ok {
+		f.size = &size
+	}
+	if slot, ok := d.slots[c.String()]; ok {
+		f.slot = &slot
+	}
+	d.files = append(d.files, f)
+	d.filled[c.String()] = true
+	return nil
+}
+
+func (d *imagined) isDependency(c ComponentID) bool {
+	return slices.ContainsFunc(d.manifest.Dependencies, func(dep Dependency) bool { return dep.Prefix.Equal(c) })
+}
+
+func (d *imagined) Write(c ComponentID, _ []byte, _ Params) error {
+	d.filled[c.String()] = true
+	return nil
+}
+
+func (d *imagined) Copy(c, _ ComponentID, _ Params) error {
+	d.filled[c.String()] = true
+	return nil
+}
+
+func (d *imagined) Invoke(ComponentID, []byte) error { return nil }
+
+func (d *imagined) Decrypts([]byte) bool { return true }
+
+func (d *imagined) Extended(_ context.Context, code Code, _ ComponentID, _ Params) (bool, error) {
+	switch code {
+	case CheckUseBefore, CheckDependency, CheckIsDependency, CheckBattery, CheckAuthorized, CheckVersion:
+		return d.decide(), nil
+	}
+	return true, nil
+}
+
+// classes are the vendor and class of each component that has both.
+func (d *imagined) classes() (found [][2]uuid.UUID) {
+	for _, c := range d.manifest.Components {
+		vendor, isVendor := d.ids[question{ParamVendor, c.String()}]
+		class, isClass := d.ids[question{ParamClass, c.String()}]
+		if isVendor && isClass {
+			found = append(found, [2]uuid.UUID{vendor, class})
+		}
+	}
+	return found
+}
