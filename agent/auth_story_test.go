@@ -34,22 +34,52 @@ func TestTokenIsObtainedFirst(t *testing.T) {
 }
 
 func TestExpiredTokenIsRenewedWithoutFailingTheDownload(t *testing.T) {
+	for _, answer := range []error{errToken, ota.Fail(ota.KindForbidden, "forbidden", "not in scope")} {
+		story(t, func(w *world) {
+			w.withAuth("right")
+			w.server.add("u1", someBytes(300_000))
+			w.server.failNext("read", nil, answer) // after the first chunk
+			w.start()
+			w.pass(10 * time.Second)
+			w.expect("Authenticated", "UpdatesReceived u1", "DownloadingUpdate u1", "NotAuthenticated")
+			if w.auth.(*gate).held {
+				t.Error("the token was kept")
+			}
+			w.pass(2 * time.Second)
+			w.expect("Authenticated", "UpdatesReceived u1", "DownloadingUpdate u1", "DownloadComplete u1")
+			if len(w.server.codes()) != 0 {
+				t.Errorf("reports: %q", w.server.codes())
+			}
+			w.server.once(t, "u1")
+		})
+	}
+}
+
+func TestReportThatMeetsAnExpiredTokenIsSentWithTheNext(t *testing.T) {
 	story(t, func(w *world) {
+		w.server.set(func(s *server) { s.poll = 0 })
 		w.withAuth("right")
-		w.server.add("u1", someBytes(300_000))
-		w.server.failNext("read", nil, errToken) // after the first chunk
 		w.start()
-		w.pass(10 * time.Second)
-		w.expect("Authenticated", "UpdatesReceived u1", "DownloadingUpdate u1", "NotAuthenticated")
-		if w.auth.(*gate).held {
-			t.Error("the token was kept")
-		}
+		w.expect("Authenticated")
+		w.server.failNext("report", errToken)
+		w.do(SendUpdateReport{ota.Outcome("u1", ota.FlashFailed, "no")})
+		w.expect("NotAuthenticated")
 		w.pass(2 * time.Second)
-		w.expect("Authenticated", "UpdatesReceived u1", "DownloadingUpdate u1", "DownloadComplete u1")
-		if len(w.server.codes()) != 0 {
-			t.Errorf("reports: %q", w.server.codes())
+		w.expect("Authenticated", "UpdateReportSent")
+		if diff := cmp.Diff([]string{"u1 FLASH_FAILED"}, w.server.codes()); diff != "" {
+			t.Error(diff)
 		}
-		w.server.once(t, "u1")
+	})
+}
+
+func TestWithoutAuthSectionTheServerHearsOnceWhatIsInstalled(t *testing.T) {
+	story(t, func(w *world) {
+		w.installer = &workshop{installed: []ota.PackageID{{Name: "a", Version: "1"}}}
+		w.cfg.Device.SystemInfo = script(t, `echo '{"id":"host"}'`)
+		w.start()
+		w.expect("AlreadyAuthenticated", "InstalledPackagesSent", "SystemInfoSent")
+		w.do(Authenticate{})
+		w.expect("AlreadyAuthenticated")
 	})
 }
 

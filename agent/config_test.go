@@ -2,7 +2,6 @@ package agent
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,7 +12,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
-	"github.com/pelletier/go-toml/v2"
 )
 
 var ignoreOrigin = cmp.Options{cmpopts.IgnoreUnexported(Config{}), cmp.AllowUnexported(Window{})}
@@ -78,8 +76,14 @@ disk_quota = "2GiB"
 
 [rvi]
 client = "http://rvi:8901"
+server = "server:8810"
 storage_dir = "/var/rvi"
 timeout = 20
+dialect = "2015"
+root = "/r"
+cert = "/c"
+key = "/k"
+cred = "/j"
 
 [ab]
 slot_a = "/dev/a"
@@ -107,7 +111,7 @@ func TestEveryKeyOfTheFile(t *testing.T) {
 		Gateway: GatewayConfig{true, true, true, true, true, true, "/etc/token"},
 		Network: NetworkConfig{"[::1]:1", "127.0.0.1:2", "/c.socket", "/e.socket", "localhost:3"},
 		Policy:  PolicyConfig{"Europe/Berlin", windows(t, "Mon-Fri 22:00-05:00;Sat,Sun 00:00-24:00"), "/bin/metered", 3, 2, "2GiB"},
-		RVI:     &RVIConfig{"http://rvi:8901", "/var/rvi", 20},
+		RVI:     &RVIConfig{"http://rvi:8901", "server:8810", "/var/rvi", 20, "2015", "/r", "/c", "/k", "/j"},
 		AB:      &ABConfig{"/dev/a", "/dev/b", "uboot", "/f", "/g", "r 1", "r 2", "h", 30, 3},
 	}
 	if diff := cmp.Diff(want, c, ignoreOrigin); diff != "" {
@@ -240,8 +244,12 @@ func TestValidate(t *testing.T) {
 		"[gateway]\ndbus=true":               "gateway.dbus: a [dbus] section is needed, an empty one will do",
 		"[gateway]\ndbus=true\n[dbus]":       "",
 		"[gateway]\ndbus=true\n[dbus]\ntimeout=0":                                 "dbus.timeout: expected at least 1 second",
-		"[gateway]\nrvi=true\n[dbus]":                                             "gateway.rvi: a [dbus] and an [rvi] section are needed",
-		"[gateway]\nrvi=true\n[dbus]\n[rvi]":                                      "gateway.rvi: not available in this version",
+		"[gateway]\nrvi=true":                                                     "gateway.rvi: an [rvi] section is needed",
+		"[gateway]\nrvi=true\n[rvi]":                                              "",
+		"[gateway]\nrvi=true\n[core]\nserver='https://unused'\n[rvi]":             "",
+		"[gateway]\nrvi=true\n[device]\nvin=''\n[rvi]\ndialect='2015'":            "device.vin: rvi.dialect 2015 needs one",
+		"[gateway]\nrvi=true\n[rvi]\nserver='s:1'\nroot='/r'":                     "rvi.root, rvi.cert, rvi.key and rvi.cred go together",
+		"[gateway]\nrvi=true\n[rvi]\nroot='/r'\ncert='/c'\nkey='/k'\ncred='/j'":   "rvi.server: ",
 		"[device]\npackage_manager='DEB'":                                         "",
 		"[device]\npackage_manager='File:/X'":                                     "",
 		"[device]\npackage_manager='file:'":                                       "device.package_manager: expected off, deb, rpm, ab, command:PATH or file:PATH",
@@ -378,6 +386,7 @@ func TestFlagNames(t *testing.T) {
 		gateway-console gateway-dbus gateway-http gateway-rvi gateway-socket gateway-websocket
 		network-http-server network-rvi-edge-server network-socket-commands-path network-socket-events-path network-websocket-server
 		rvi-client rvi-storage-dir rvi-timeout
+		rvi-server rvi-dialect rvi-root rvi-cert rvi-key rvi-cred
 		ab-slot-a ab-slot-b ab-bootloader ab-fw-env-config ab-grubenv ab-running ab-reboot ab-health-check ab-health-timeout ab-health-tries
 		device-state-dir device-package-root device-trusted-keys device-auto-download gateway-token-file`)
 	slices.Sort(names)
@@ -406,81 +415,6 @@ func TestPrintCanBeReadBack(t *testing.T) {
 	again.Auth.ClientSecret = c.Auth.ClientSecret
 	if diff := cmp.Diff(c, again, ignoreOrigin); diff != "" {
 		t.Error(diff)
-	}
-}
-
-// credentials writes a credentials file and a configuration that names it.
-func credentials(t *testing.T, text string) (Config, string) {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "deep", "credentials.toml")
-	if text != "" {
-		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	c, _, err := ParseConfig("f", fmt.Appendf(nil, "[auth]\nclient_id='main'\nclient_secret='x'\ncredentials_file=%q", path))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c, path
-}
-
-func TestCredentialsFileWinsOverTheMainFileAndFlagsOverBoth(t *testing.T) {
-	c, _ := credentials(t, "[auth]\nclient_id='kept'\nclient_secret='k'")
-	if err := c.Apply(map[string]string{"auth-client-secret": "flag"}); err != nil {
-		t.Fatal(err)
-	}
-	if c.Auth.ClientID != "kept" || c.Auth.ClientSecret != "flag" {
-		t.Errorf("%+v", c.Auth)
-	}
-}
-
-func TestCredentialsAreKept(t *testing.T) {
-	c, path := credentials(t, "")
-	if err := c.Apply(map[string]string{"auth-client-secret": "flag"}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(filepath.Dir(path)); err == nil {
-		t.Error("reading made a directory")
-	}
-	if err := c.KeepCredentials(); err != nil {
-		t.Fatal(err)
-	}
-	info, err := os.Stat(path)
-	if err != nil || info.Mode().Perm() != 0o600 {
-		t.Fatalf("%v, %v", info, err)
-	}
-	var kept credentialsFile
-	data, _ := os.ReadFile(path)
-	if err := toml.Unmarshal(data, &kept); err != nil || *kept.Auth.ClientID != "main" || *kept.Auth.ClientSecret != "x" {
-		t.Errorf("%s, %v", data, err)
-	}
-}
-
-func TestWithoutACredentialsFileTheConfigurationIsAll(t *testing.T) {
-	c, _, err := ParseConfig("sota.toml", []byte("[auth]\nclient_id = 'a'\nclient_secret = 'b'\ncredentials_file = ''\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(c.Apply(nil), c.KeepCredentials()); err != nil || c.Auth.ClientID != "a" {
-		t.Fatalf("%+v, %v", c.Auth, err)
-	}
-}
-
-func TestCredentialsFilesThatAreNone(t *testing.T) {
-	for _, text := range []string{"[auth", "[core]", "[auth]\nclient_id='a'", "[auth]\nclient_id=1\nclient_secret='x'"} {
-		c, path := credentials(t, text)
-		if err := c.Apply(nil); err == nil || !strings.Contains(err.Error(), "auth.credentials_file: "+path) || strings.Contains(err.Error(), "\n") {
-			t.Errorf("%q: %v", text, err)
-		}
-	}
-	c, _ := credentials(t, "")
-	c.fromFile.ClientSecret = ""
-	if err := c.KeepCredentials(); err == nil {
-		t.Error("half a pair was kept")
 	}
 }
 

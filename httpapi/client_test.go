@@ -455,3 +455,19 @@ func TestByHandTheInboxStaysQuiet(t *testing.T) {
 		}
 	})
 }
+
+// An interval of 0 is manual (seed 002), where the original spins.
+func TestWithoutAnIntervalNobodyIsAsked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := client(t, httpapi.Config{Server: "http://x"})
+		httpapi.SetTransport(c, network(func(*http.Request) (*http.Response, error) {
+			t.Error("the server was asked")
+			return nil, errors.New("no")
+		}))
+		ctx, cancel := context.WithTimeout(t.Context(), 24*time.Hour)
+		defer cancel()
+		if n, err := c.Next(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%v, %v", n, err)
+		}
+	})
+}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	godbus "github.com/godbus/dbus/v5"
 
@@ -170,6 +171,7 @@ func TestInstalledSoftware(t *testing.T) {
 
 func TestAManagerThatHangs(t *testing.T) {
 	w := newWorld(t)
+	equal(t, time.Minute, (&Gateway{cfg: *w.cfg.DBus}).timeout())
 	if err := w.cfg.Apply(map[string]string{"dbus-timeout": "1"}); err != nil {
 		t.Fatal(err)
 	}

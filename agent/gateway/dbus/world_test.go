@@ -46,7 +46,7 @@ func newWorld(t *testing.T) *world {
 		server: &server{notices: make(chan ota.Notice), reports: make(chan ota.Report, 100), lists: make(chan ota.Inventory, 100), held: make(chan struct{}, 10)}}
 	w.cfg.Device.PackagesDir = filepath.Join(t.TempDir(), "packages")
 	w.cfg.Device.SystemInfo = ""
-	if err := w.cfg.Apply(map[string]string{"gateway-dbus": "true", "dbus-timeout": "60"}); err != nil {
+	if err := w.cfg.Apply(map[string]string{"dbus-bus": "session"}); err != nil {
 		t.Fatal(err)
 	}
 	return w
