@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -237,6 +238,31 @@ func TestWhatCannotBeLoadedSaysWhy(t *testing.T) {
 		tt.change(&files)
 		if _, err := rvikeys.Load(files); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("want %q: %v", tt.want, err)
+		}
+	}
+}
+
+// Root makes keys for a server that is not root.
+func TestKeysBelongToWhomTheDataFolderDoes(t *testing.T) {
+	dir := t.TempDir()
+	if os.Geteuid() == 0 {
+		if err := os.Chown(dir, 65534, 65534); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := rvikeys.Ensure(dir, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	owner := func(path string) uint32 {
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.Sys().(*syscall.Stat_t).Uid
+	}
+	for _, name := range []string{"rvi", "rvi/root.crt", "rvi/root.key", "rvi/server.crt", "rvi/server.key", "rvi/credential.jwt"} {
+		if got, want := owner(filepath.Join(dir, name)), owner(dir); got != want {
+			t.Errorf("%s belongs to %d, want %d", name, got, want)
 		}
 	}
 }
