@@ -77,14 +77,14 @@ func TestAFeedReadsMoreThanAPage(t *testing.T) {
 	w := newWorld(t)
 	feed := w.Feed()
 	car := w.device("car")
-	for range 350 { // most of them tell a device nothing
+	for range 120 { // most of them tell a device nothing
 		for _, step := range []error{w.Block(w.ctx, ns, car), w.Block(w.ctx, ns, car), w.Unblock(w.ctx, ns, car)} {
 			if step != nil {
 				t.Fatal(step)
 			}
 		}
 	}
-	for range 350 {
+	for range 120 {
 		wantString(t, "told", w.told(feed), string(car)+" ota.Offered")
 	}
 }
