@@ -54,7 +54,7 @@ func (t Table) set(key string, value any) error {
 	if !s.Value.Accepts(value) {
 		return fmt.Errorf("expected %s, not %s", s.Value.Expects(), describe(value))
 	}
-	return s.Value.Set(fmt.Sprint(value))
+	return s.put(fmt.Sprint(value))
 }
 
 // describe shows a value of the wrong type.

@@ -33,6 +33,14 @@ func (s Setting) Key() string { return strings.ReplaceAll(s.Name, "-", "_") }
 // Variable is the setting's environment variable.
 func (s Setting) Variable(prefix string) string { return prefix + strings.ToUpper(s.Key()) }
 
+// put sets the value anew, whatever an earlier layer said.
+func (s Setting) put(text string) error {
+	if list, ok := s.Value.(interface{ Clear() }); ok {
+		list.Clear()
+	}
+	return s.Value.Set(text)
+}
+
 // Table lists a program's settings in the order --help shows them.
 type Table []Setting
 
@@ -55,7 +63,7 @@ func (t Table) Environment(prefix string, getenv func(string) string) error {
 		if text == "" {
 			continue
 		}
-		if err := s.Value.Set(text); err != nil {
+		if err := s.put(text); err != nil {
 			return usage.Errorf("%s: %w", s.Variable(prefix), err)
 		}
 	}
@@ -67,7 +75,7 @@ func (t Table) Environment(prefix string, getenv func(string) string) error {
 func (t Table) Override(fs *pflag.FlagSet) error {
 	for _, s := range t {
 		if f := fs.Lookup(s.Name); f != nil && f.Changed {
-			if err := s.Value.Set(f.Value.String()); err != nil {
+			if err := s.put(f.Value.String()); err != nil {
 				return usage.Errorf("--%s: %w", s.Name, err)
 			}
 		}

@@ -20,6 +20,7 @@ type config struct {
 	limit settings.Size
 	match settings.Pattern
 	file  settings.Text
+	nets  settings.Networks
 }
 
 func (c *config) table() settings.Table {
@@ -31,6 +32,7 @@ func (c *config) table() settings.Table {
 		{Name: "http-port", Value: &c.port},
 		{Name: "max-upload", Value: &c.limit},
 		{Name: "match", Value: &c.match},
+		{Name: "allow", Value: &c.nets},
 		{Name: "config", Value: &c.file, FlagOnly: true},
 	}
 }
@@ -88,6 +90,29 @@ func TestEachLayerBeatsThoseBeforeIt(t *testing.T) {
 	}
 }
 
+func TestNetworks(t *testing.T) {
+	file := `allow = ["10.0.0.0/8", "192.0.2.7/24"]`
+	env := map[string]string{"T_ALLOW": "2001:db8::/32,127.0.0.0/8"}
+	for _, tt := range []struct {
+		file string
+		env  map[string]string
+		args []string
+		want string
+	}{
+		{"", nil, nil, ""},
+		{file, nil, nil, "10.0.0.0/8,192.0.2.0/24"},
+		{"allow = '10.0.0.0/8'", nil, nil, "10.0.0.0/8"},
+		{file, env, nil, "2001:db8::/32,127.0.0.0/8"},
+		{file, env, []string{"--allow", "10.1.0.0/16", "--allow=10.2.0.0/16"}, "10.1.0.0/16,10.2.0.0/16"},
+		{file, nil, []string{"--allow="}, ""},
+	} {
+		c, err := load(t, tt.file, tt.env, tt.args...)
+		if err != nil || c.nets.String() != tt.want {
+			t.Errorf("%v, %v; want %s", c.nets, err, tt.want)
+		}
+	}
+}
+
 func TestSizes(t *testing.T) {
 	for text, want := range map[string]settings.Size{
 		"1": 1, "1048576": 1 << 20, "32MiB": 32 << 20, "4GiB": 4 << 30, "4 GiB": 4 << 30, "10B": 10, "3KiB": 3 << 10, "1TiB": 1 << 40,
@@ -131,6 +156,8 @@ func TestWhatIsWrongIsToldInOneLine(t *testing.T) {
 		{file: "name = 'x'\n\nname = 'y'\n", want: "c.toml:3: "},
 		{file: "loud = true\nname = \n", want: "c.toml:2: "},
 		{file: "match = '('\n", want: "c.toml:1: match: "},
+		{file: "allow = [1]\n", want: "c.toml:1: allow: expected a list of texts such as"},
+		{file: "allow = ['10.0.0.1']\n", want: `c.toml:1: allow: "10.0.0.1": expected a network`},
 		{env: map[string]string{"T_HTTP_PORT": "eighty"}, want: `T_HTTP_PORT: "eighty": expected a port`},
 		{env: map[string]string{"T_LOUD": "loudly"}, want: `T_LOUD: "loudly": expected true or false`},
 		{args: []string{"--http-port=x"}, want: "--http-port"},

@@ -2,6 +2,7 @@ package settings
 
 import (
 	"fmt"
+	"net/netip"
 	"regexp"
 	"slices"
 	"strconv"
@@ -159,5 +160,36 @@ func (p *Pattern) String() string {
 func (p *Pattern) Type() string       { return "regexp" }
 func (p *Pattern) Expects() string    { return "a text" }
 func (p *Pattern) Accepts(v any) bool { return isText(v) }
+
+// Networks is a list of networks, as CIDR: a flag for each, a list in the file,
+// commas between them in a variable.
+type Networks []netip.Prefix
+
+func (n *Networks) Set(s string) error {
+	for word := range strings.FieldsFuncSeq(strings.Trim(s, "[]"), func(r rune) bool { return r == ',' || r == ' ' }) {
+		p, err := netip.ParsePrefix(word)
+		if err != nil {
+			return fmt.Errorf("%q: expected a network such as 192.0.2.0/24 or 2001:db8::/32", word)
+		}
+		*n = append(*n, p.Masked())
+	}
+	return nil
+}
+func (n *Networks) String() string {
+	words := make([]string, len(*n))
+	for i, p := range *n {
+		words[i] = p.String()
+	}
+	return strings.Join(words, ",")
+}
+func (n *Networks) Type() string    { return "cidr" }
+func (n *Networks) Expects() string { return `a list of texts such as ["192.0.2.0/24"]` }
+func (n *Networks) Accepts(v any) bool {
+	list, ok := v.([]any)
+	return isText(v) || ok && !slices.ContainsFunc(list, func(e any) bool { return !isText(e) })
+}
+
+// Clear lets a layer replace what those before it said.
+func (n *Networks) Clear() { *n = nil }
 
 func isText(v any) bool { _, ok := v.(string); return ok }
