@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -56,7 +57,7 @@ func footprint(ctx context.Context, o options, dir string) error {
 	}
 	agent.row(fmt.Sprintf("… after %d MiB", o.download>>20), "")
 	fmt.Println("(aims: 12 MB static; 15 MiB, idle and downloading; 120 wake-ups)")
-	return others(ctx, dir)
+	return others(ctx, o, dir)
 }
 
 // client is an update client that runs.
@@ -204,7 +205,7 @@ func (b *bus) stop() {
 
 // others runs the clients that Debian has, as far as they are installed, each
 // polling a server that is not there.
-func others(ctx context.Context, dir string) error {
+func others(ctx context.Context, o options, dir string) error {
 	home := filepath.Join(dir, "others")
 	if err := os.MkdirAll(home, 0o700); err != nil {
 		return err
@@ -215,6 +216,8 @@ func others(ctx context.Context, dir string) error {
 	}
 	cert := filepath.Join(home, "cert.pem")
 	exec.Command("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", home+"/key.pem", "-out", cert, "-subj", "/CN=bench", "-days", "2").Run()
+	var all sync.WaitGroup
+	defer all.Wait()
 	for _, c := range []struct {
 		name string
 		args []string
@@ -231,12 +234,23 @@ func others(ctx context.Context, dir string) error {
 		if err := other.start(); err != nil {
 			return err
 		}
-		err = other.settle(ctx)
-		other.row(c.name+", idle", "")
-		other.stop()
-		if err != nil {
-			return err
-		}
+		all.Go(func() {
+			defer other.stop()
+			other.watch(ctx, c.name+", idle", o.idle)
+		})
 	}
 	return nil
+}
+
+// watch prints the line of an idle client.
+func (c *client) watch(ctx context.Context, name string, d time.Duration) {
+	if c.settle(ctx) != nil {
+		return
+	}
+	wakeups, err := c.wakeups(ctx, d)
+	if err != nil {
+		c.row(name, "it ended")
+		return
+	}
+	c.row(name, fmt.Sprint(wakeups))
 }
