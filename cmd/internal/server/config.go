@@ -31,6 +31,13 @@ type Config struct {
 
 	TLSCert, TLSKey string // PEM files
 
+	// RVINode is the URL of an RVI node in another process; "" embeds one if
+	// a port of its is open.
+	RVINode string
+	// What the embedded node shows at TLS links: files, all or none.
+	RVIRoot, RVICert, RVIKey, RVICred string
+	EdgeAllow                         settings.Networks // of programs, besides loopback
+
 	MaxUpload   settings.Size
 	TrustedKeys string // PEM file; "" trusts whoever may upload
 	// Stricter rules for the names and versions operators may publish.
@@ -77,9 +84,15 @@ func (c *Config) table(file *string) settings.Table {
 		{Name: "coap-tcp-port", Value: &c.CoAPTCP, Usage: "serve CoAP over TCP here"},
 		{Name: "coaps-tcp-port", Value: &c.CoAPSTCP, Usage: "serve CoAP over TLS here"},
 		{Name: "coap-host", Value: text(&c.CoAPHost), Usage: "`name` of this server in coap URLs it hands out"},
-		{Name: "rvi-edge-port", Value: &c.RVIEdge, Usage: "serve an RVI node's edge here"},
-		{Name: "rvi-link-port", Value: &c.RVILink, Usage: "serve RVI data links here"},
+		{Name: "rvi-edge-port", Value: &c.RVIEdge, Usage: "serve an RVI node's edge here, on 127.0.0.1 unless --bind says otherwise"},
+		{Name: "rvi-link-port", Value: &c.RVILink, Usage: "serve plain RVI data links here; needs --auth none, as they prove nothing"},
 		{Name: "rvi-tls-port", Value: &c.RVITLS, Usage: "serve RVI data links over TLS here"},
+		{Name: "rvi-root", Value: text(&c.RVIRoot), Usage: "root certificates of RVI, a PEM `file` (default: DIR/rvi/root.crt, made at first need)"},
+		{Name: "rvi-cert", Value: text(&c.RVICert), Usage: "the server's RVI certificate, a PEM `file`"},
+		{Name: "rvi-key", Value: text(&c.RVIKey), Usage: "its private key, a PEM `file`"},
+		{Name: "rvi-cred", Value: text(&c.RVICred), Usage: "its RVI credentials, a `file` with a JWT a line"},
+		{Name: "rvi-node", Value: text(&c.RVINode), Usage: "speak RVI through the node whose edge has this `URL`, and not one of its own"},
+		{Name: "edge-allow", Value: &c.EdgeAllow, Usage: "programs at the RVI edge may be called in this `network` too, not on loopback only; repeatable"},
 		{Name: "max-upload", Value: &c.MaxUpload, Usage: "largest package accepted"},
 		{Name: "trusted-keys", Value: text(&c.TrustedKeys), Usage: "take only packages signed by a key of this PEM `file`"},
 		{Name: "package-name-pattern", Value: &c.PackageName, Usage: "take only package names that match"},
@@ -145,7 +158,7 @@ func (c *Config) check() error {
 	if c.Auth == AuthNone && !addr.IsLoopback() {
 		return usage.Errorf("--auth none lets anyone in, so it listens on loopback only: leave --bind %s out, or use --auth on", c.Bind)
 	}
-	return nil
+	return c.checkRVI()
 }
 
 // address is the IP address of every listener, the zero Addr for all of the
@@ -171,7 +184,6 @@ func (c *Config) unbuilt() (flags []string) {
 		port settings.Port
 	}{
 		{"coap-port", c.CoAP}, {"coaps-port", c.CoAPS}, {"coap-tcp-port", c.CoAPTCP}, {"coaps-tcp-port", c.CoAPSTCP},
-		{"rvi-edge-port", c.RVIEdge}, {"rvi-link-port", c.RVILink}, {"rvi-tls-port", c.RVITLS},
 	} {
 		if p.port.Open() {
 			flags = append(flags, p.flag)

@@ -38,6 +38,7 @@ func TestEverySettingIsFlagKeyAndVariable(t *testing.T) {
 		"data": "'/d'", "auth": "'none'", "bind": "'::1'", "http-host": "'h'", "coap-host": "'h'", "debug": "true",
 		"tls-cert": "'c'", "tls-key": "'k'", "max-upload": "'32MiB'", "trusted-keys": "'t'",
 		"package-name-pattern": "'^a$'", "package-version-pattern": "'^1$'",
+		"rvi-root": "'r'", "rvi-cert": "'c'", "rvi-key": "'k'", "rvi-cred": "'j'", "rvi-node": "'http://127.0.0.1:8801'", "edge-allow": "'10.0.0.0/8'",
 	}
 	var c Config
 	table := c.table(new(string))
@@ -73,6 +74,14 @@ func TestEverySettingIsFlagKeyAndVariable(t *testing.T) {
 			rest = append(rest, "--tls-cert=c")
 		case "https-port":
 			rest = append(rest, "--tls-cert=c", "--tls-key=k")
+		case "rvi-link-port":
+			rest = append(rest, "--auth=none")
+		case "rvi-root", "rvi-cert", "rvi-key", "rvi-cred":
+			for _, name := range []string{"rvi-root", "rvi-cert", "rvi-key", "rvi-cred"} {
+				if name != s.Name {
+					rest = append(rest, "--"+name+"=x")
+				}
+			}
 		}
 		for layer, load := range map[string]func(t *testing.T) (Config, error){
 			"flag": func(t *testing.T) (Config, error) { return configure(t, append(rest, "--"+s.Name+"="+bare)...) },
@@ -138,8 +147,18 @@ func TestWrongConfigurationsAreWrongUsage(t *testing.T) {
 		"leave --bind 192.0.2":  {"--data=d", "--auth=none", "--bind=192.0.2.1"},
 		"--bind ::":             {"--data=d", "--auth=none", "--bind=::"},
 		"expected an IP addres": {"--data=d", "--bind=example.org"},
+		"give all or none":      {"--data=d", "--rvi-tls-port=0", "--rvi-root=r", "--rvi-cert=c", "--rvi-key=k"},
+		"use --rvi-tls-port":    {"--data=d", "--rvi-link-port=0"},
+		"is a node of its own":  {"--data=d", "--rvi-node=http://127.0.0.1:1", "--rvi-edge-port=0"},
+		"URL of a node's edge":  {"--data=d", "--rvi-node=127.0.0.1:8801"},
+		"cannot call back":      {"--data=d", "--auth=none", "--rvi-node=http://192.0.2.1:8801"},
+		"expected a network":    {"--data=d"},
 	} {
+		if want == "expected a network" {
+			t.Setenv("UPDRAFT_EDGE_ALLOW", "10.0.0.1")
+		}
 		_, err := configure(t, args...)
+		t.Setenv("UPDRAFT_EDGE_ALLOW", "")
 		if !usage.Wrong(err) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: got %v, want %q", args, err, want)
 		}

@@ -54,6 +54,7 @@ func (s *server) open(db ota.Store, blobs ota.Blobs, keys []ed25519.PublicKey) (
 			if issuer != nil {
 				issuer.Revoke(id)
 			}
+			s.vehicles.gone(id)
 		},
 		Log: s.log, Now: s.Now,
 	})
@@ -82,6 +83,9 @@ func (s *server) doors(who httpapi.Who) *doors {
 	return &doors{
 		health:   &s.health,
 		device:   httpapi.DeviceAPI(httpapi.OpenFor(who, uplink), s.log),
-		operator: operator.New(operator.Options{Fleet: s.fleet, Who: who, Host: s.HTTPHost, Version: s.Version, Log: s.log}),
+		operator: operator.New(operator.Options{Fleet: s.fleet, Who: who, Links: s.links, Host: s.HTTPHost, Version: s.Version, Log: s.log}),
 	}
 }
+
+// links tells which devices are on the line.
+func (s *server) links() []ota.Link { return s.vehicles.links() }

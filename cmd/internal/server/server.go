@@ -7,6 +7,7 @@
 //	DIR/blobs/          the bytes of packages
 //	DIR/admin.token     what operators show (with auth on)
 //	DIR/token.key       signs the tokens of devices (with auth on)
+//	DIR/rvi/            proves who the server is to vehicles (see rvikeys)
 //	DIR/addresses.json  where the server listens, while it does
 //
 // Whatever can go wrong at a start does so before anything is told: the
@@ -78,10 +79,11 @@ func Run(ctx context.Context, c Config, hooks Hooks) error {
 type server struct {
 	Config
 	Hooks
-	log    *slog.Logger
-	folder *folder
-	fleet  *fleet.Fleet
-	health health
+	log      *slog.Logger
+	folder   *folder
+	fleet    *fleet.Fleet
+	vehicles *vehicles // set before anything is served
+	health   health
 }
 
 func (s *server) run(ctx context.Context) (err error) {
@@ -111,6 +113,10 @@ func (s *server) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if s.vehicles, err = s.openVehicles(ctx); err != nil {
+		return err
+	}
+	defer s.vehicles.stop()
 	return s.serve(ctx, doors)
 }
 
@@ -142,12 +148,19 @@ func (s *server) serve(ctx context.Context, h http.Handler) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := s.vehicles.listen(ctx); err != nil {
+		web.close()
+		return err
+	}
 	upkeep := s.startUpkeep(ctx)
 	defer func() { err = errors.Join(err, upkeep()) }()
+	defer s.vehicles.stop() // what they bring is written by upkeep's end
 
 	web.serve(h)
+	s.vehicles.serve(web.ended)
 	s.health.listening.Store(true)
 	addresses := web.addresses()
+	s.vehicles.addresses(&addresses)
 	if err := addresses.publish(s.Data); err != nil {
 		return errors.Join(fmt.Errorf("publish the addresses: %w", err), web.stop(ctx))
 	}
@@ -188,6 +201,14 @@ func (s *server) announce(a Addresses) {
 		if l.addr != "" {
 			s.log.Info("listening", "url", l.scheme+"://"+l.addr, "auth", s.Auth)
 		}
+	}
+	for _, l := range []struct{ what, addr string }{{"edge", a.RVIEdge}, {"plain link", a.RVILink}, {"tls link", a.RVITLS}} {
+		if l.addr != "" {
+			s.log.Info("listening", "rvi", l.what, "addr", l.addr)
+		}
+	}
+	if s.RVINode != "" {
+		s.log.Info("speaking RVI", "node", s.RVINode, "called_at", s.vehicles.calls.Addr().String())
 	}
 	if addr, _ := s.address(); a.HTTP != "" && s.Auth == AuthOn && !addr.IsLoopback() {
 		s.log.Warn("http carries tokens and packages unencrypted beyond this machine: give --tls-cert, --tls-key and --http-port off, or --bind 127.0.0.1 behind a proxy")
