@@ -288,6 +288,7 @@ func TestAVehicleThatComesAndGoesIsNotGreetedEachTime(t *testing.T) {
 		c.update("film", 1)
 		for range 100 {
 			c.comes()
+			s.wait(10 * time.Millisecond)
 			c.goes()
 			s.wait(10 * time.Millisecond)
 		}
