@@ -270,4 +270,3 @@ func (v *scripted) next() node.Message {
 	}
 	return node.Message{}
 }
-

@@ -44,6 +44,7 @@ type Program struct {
 
 	mu       sync.Mutex
 	services map[string]hosted // by local name, with a leading slash
+	others   map[string]bool   // full names that are there, as was announced
 }
 
 type hosted struct {
@@ -53,9 +54,10 @@ type hosted struct {
 }
 
 const (
-	programQueue = 64 // messages taken from the node, but not by their handlers
-	programCheck = time.Minute
-	programRetry = 5 * time.Second
+	programQueue  = 64 // messages taken from the node, but not by their handlers
+	programCheck  = time.Minute
+	programAnswer = 32 << 20 // bytes: the names of all services of a node
+	programRetry  = 5 * time.Second
 )
 
 // NewProgram makes a program. Nothing happens before Serve.
@@ -64,7 +66,7 @@ func NewProgram(o ProgramOptions) *Program {
 		o.Audit = toLog
 	}
 	p := &Program{opt: o, client: &http.Client{Timeout: 5 * time.Second}, // rvi.md Q4
-		queue: make(chan func(context.Context), programQueue), fresh: make(chan struct{}, 1), services: map[string]hosted{}}
+		queue: make(chan func(context.Context), programQueue), fresh: make(chan struct{}, 1), services: map[string]hosted{}, others: map[string]bool{}}
 	p.bodies.left.Store(programBytes)
 	return p
 }
@@ -183,6 +185,65 @@ func (p *Program) registerMissing(ctx context.Context) error {
 		p.services[local] = s
 		p.mu.Unlock()
 	}
+	return p.compare(ctx)
+}
+
+// compare announces what came and went without the node's word: it tells a new
+// program nothing of the services that are there (rvi.md 2.4), and of later
+// ones only once.
+func (p *Program) compare(ctx context.Context) error {
+	if p.opt.Announced == nil {
+		return nil
+	}
+	p.mu.Lock()
+	before := maps.Clone(p.others)
+	p.mu.Unlock()
+	var known struct{ Services []string }
+	if err := p.ask(ctx, "get_available_services", struct{}{}, &known); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	there := map[string]bool{}
+	for _, s := range p.services {
+		there[s.full] = true // no news
+	}
+	var came, went []string
+	for _, name := range known.Services {
+		if !there[name] && !p.others[name] {
+			came = append(came, name)
+		}
+		there[name] = true
+	}
+	for name := range before {
+		if !there[name] {
+			went = append(went, name)
+		}
+	}
+	p.mu.Unlock()
+	slices.Sort(went)
+	p.announce(went, false)
+	p.announce(came, true)
+	return nil
+}
+
+// announce tells of services, unless too much is waiting.
+func (p *Program) announce(names []string, available bool) *rpcError {
+	if p.opt.Announced == nil || len(names) == 0 {
+		return nil
+	}
+	a := Announcement{Peer: Peer{Addr: "edge"}, Services: names, Available: available}
+	if e := p.push(func(context.Context) { p.opt.Announced(a) }); e != nil {
+		return e
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, name := range names {
+		if available {
+			p.others[name] = true
+		} else {
+			delete(p.others, name)
+		}
+	}
 	return nil
 }
 
@@ -211,7 +272,7 @@ func (p *Program) ask(ctx context.Context, method string, params, into any) erro
 		return &ota.Error{Kind: ota.KindUnreachable, Code: "unreachable", Text: "the RVI node does not answer", Err: err}
 	}
 	defer func() { _ = resp.Body.Close() }()
-	text, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	text, err := io.ReadAll(io.LimitReader(resp.Body, programAnswer))
 	if err != nil {
 		return &ota.Error{Kind: ota.KindUnreachable, Code: "unreachable", Text: "the RVI node does not end its answer", Err: err}
 	}
@@ -293,11 +354,7 @@ func (p *Program) take(ctx context.Context, r request) *rpcError {
 		if !ok {
 			return refuse(codeParams, "wrong_type:services", "services must be an array of strings")
 		}
-		a := Announcement{Peer: Peer{Addr: "edge"}, Services: names, Available: r.method == "services_available"}
-		if p.opt.Announced == nil {
-			return nil
-		}
-		return p.push(func(context.Context) { p.opt.Announced(a) })
+		return p.announce(names, r.method == "services_available")
 	}
 	return refuse(codeMethod, "method_not_found", "there is no such method")
 }

@@ -99,6 +99,36 @@ func TestAProgramRegistersAnewAtANodeThatLostIt(t *testing.T) {
 	})
 }
 
+// A node tells a new program nothing of what is there already, and nobody of
+// what it forgot when it restarted.
+func TestAProgramLearnsWhatIsThere(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		p, l := newPair(t), &log{}
+		handle(t, p.server, "/sota/start")
+		p.link(t)
+		client, stop := attach(t, p.net, p.vehicle, l)
+		defer stop()
+		client.Handle("/sota/notify", (&inbox{}).handle)
+		synctest.Wait()
+		if got := l.told(); !slices.Equal(got, []string{"+" + backend + "sota/start"}) {
+			t.Errorf("told of %q", got)
+		}
+		time.Sleep(3 * programCheck)
+		synctest.Wait()
+		if got := l.told(); got != nil {
+			t.Errorf("told again of %q", got)
+		}
+		client.mu.Lock()
+		client.others["example.com/lost"] = true
+		client.mu.Unlock()
+		time.Sleep(programCheck)
+		synctest.Wait()
+		if got := l.told(); !slices.Equal(got, []string{"-example.com/lost"}) {
+			t.Errorf("told of %q", got)
+		}
+	})
+}
+
 func TestBadCallsOfTheNode(t *testing.T) {
 	l := &log{}
 	p := NewProgram(ProgramOptions{Audit: l.audit})
