@@ -117,13 +117,6 @@ func (p PolicyConfig) quota() (int64, bool) {
 	return n, err == nil
 }
 
-// RVIConfig describes the RVI node.
-type RVIConfig struct {
-	Client     string `toml:"client"`
-	StorageDir string `toml:"storage_dir"`
-	Timeout    int64  `toml:"timeout"` // seconds an idle transfer lives; 0: for ever
-}
-
 // NewConfig returns the defaults, without [auth], [dbus], [rvi] and [ab].
 func NewConfig() Config {
 	return Config{
@@ -167,10 +160,6 @@ func newDBus() *DBusConfig {
 		SoftwareManagerPath: "/org/genivi/SoftwareLoadingManager",
 		Timeout:             60,
 	}
-}
-
-func newRVI() *RVIConfig {
-	return &RVIConfig{Client: "http://127.0.0.1:8901", StorageDir: "/var/sota"}
 }
 
 // section makes an optional section, with its defaults, unless it is there.

@@ -50,18 +50,8 @@ func (c Config) checkGateways() error {
 		return errors.New("gateway.dbus: a [dbus] section is needed, an empty one will do")
 	case g.DBus && c.DBus.Timeout < 1:
 		return errors.New("dbus.timeout: expected at least 1 second")
-	case g.RVI && (c.DBus == nil || c.RVI == nil):
-		return errors.New("gateway.rvi: a [dbus] and an [rvi] section are needed")
 	}
-	for _, missing := range []struct {
-		name string
-		on   bool
-	}{{"rvi", g.RVI}} {
-		if missing.on {
-			return fmt.Errorf("gateway.%s: not available in this version", missing.name)
-		}
-	}
-	return nil
+	return c.checkRVI()
 }
 
 // checkManager knows the names of client.md 6; whether a manager can work on
@@ -88,7 +78,7 @@ func (c Config) checkManager() error {
 // checkCertificates looks for the bundle only where it is needed: unlike the
 // original, which wants it for plain HTTP too.
 func (c Config) checkCertificates() error {
-	secure := isHTTPS(c.Core.Server) || c.Auth != nil && isHTTPS(c.Auth.Server)
+	secure := isHTTPS(c.Core.Server) && !c.Gateway.RVI || c.Auth != nil && isHTTPS(c.Auth.Server)
 	if !secure {
 		return nil
 	}
@@ -121,6 +111,9 @@ func (c Config) StatePath() string {
 
 // Identity is who this configuration makes the device.
 func (c Config) Identity() Identity {
+	if c.Gateway.RVI {
+		return Identity{UUID: c.Device.UUID, Server: c.RVI.peer()}
+	}
 	return Identity{UUID: c.Device.UUID, Server: c.Core.Server}
 }
 

@@ -291,7 +291,7 @@ func TestFlagsOverrideTheFile(t *testing.T) {
 			flags[k.Flag()] = "http://new"
 		}
 	}
-	for _, addr := range []string{"network-http-server", "network-rvi-edge-server", "network-websocket-server"} {
+	for _, addr := range []string{"network-http-server", "network-rvi-edge-server", "network-websocket-server", "rvi-server"} {
 		flags[addr] = "127.0.0.1:7"
 	}
 	for flag, name := range map[string]string{
@@ -300,7 +300,7 @@ func TestFlagsOverrideTheFile(t *testing.T) {
 	} {
 		flags[flag] = name
 	}
-	flags["ab-bootloader"] = "grub"
+	flags["ab-bootloader"], flags["rvi-dialect"] = "grub", "2015"
 	flags["policy-timezone"], flags["policy-install-windows"], flags["policy-disk-quota"] = "UTC", "Sun 01:00-02:00", "1kB"
 	flags["auth-credentials-file"] = filepath.Join(t.TempDir(), "none")
 	c := NewConfig()

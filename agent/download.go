@@ -149,7 +149,13 @@ func (a *Agent) obtain(ctx context.Context, e Entry) (Entry, error) {
 		return e, localFailure(err)
 	}
 	e.Step = Ready
-	return e, a.record(e)
+	if err := a.record(e); err != nil {
+		return e, err
+	}
+	if k, ok := a.link.(ota.Keeper); ok {
+		k.Release(e.Update)
+	}
+	return e, nil
 }
 
 // record is a journal write whose failure is the disk's.

@@ -85,6 +85,10 @@ func ended(ctx context.Context, err error) error {
 	switch ota.KindOf(err) {
 	case ota.KindUnauthenticated, ota.KindForbidden, ota.KindLocked:
 		return err
+	case ota.KindCorrupt:
+		return &failure{ota.ValidationFailed, err}
+	case ota.KindNoSpace:
+		return &failure{ota.DiskFull, err}
 	case ota.KindUnreachable, ota.KindUnavailable, ota.KindTooMany, ota.KindInternal:
 		if errors.Is(err, errChanged) {
 			return &failure{ota.ValidationFailed, err}
@@ -149,13 +153,17 @@ func (a *Agent) agree(e *Entry, p *part, c *ota.Content) error {
 	if e.Size >= 0 && c.Size >= 0 && c.Size != e.Size || e.Digest != "" && c.Digest != "" && c.Digest != e.Digest {
 		return errChanged
 	}
-	if e.Size < 0 && c.Size >= 0 || e.Digest == "" && c.Digest != "" {
+	other := c.Signature != "" && c.Signature != e.Signature
+	if e.Size < 0 && c.Size >= 0 || e.Digest == "" && c.Digest != "" || other {
 		// An offer that told less: write down what a resumed download must fit.
 		if e.Size < 0 {
 			e.Size = c.Size
 		}
 		if e.Digest == "" {
 			e.Digest = c.Digest
+		}
+		if other {
+			e.Signature = c.Signature
 		}
 		if err := a.record(*e); err != nil {
 			return err

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/updraft-ota/updraft/ota"
 )
@@ -71,19 +72,51 @@ func (a *Agent) noticed(ctx context.Context, n ota.Notice) {
 	}
 }
 
-// announce tells of updates the server spoke of. Nothing starts by itself:
-// whoever is to decide says StartDownload.
+// announce tells of updates the server spoke of, each time it does, and begins
+// those that nobody has to agree to.
 func (a *Agent) announce(ctx context.Context, offers []ota.Offer) {
+	var begin []ota.Offer
 	for _, o := range offers {
-		asked := o
-		asked.Confirm = true
-		if err := a.state.offered(asked); err != nil {
+		over, err := a.again(ctx, o)
+		if err == nil && !over {
+			err = a.state.offered(o)
+		}
+		if err != nil {
 			a.emit(ctx, Error{ioError + ": " + err.Error()})
 			return
 		}
+		if over {
+			continue
+		}
 		a.asked[o.Update] = true
 		a.emit(ctx, UpdateAvailable{available(o)})
+		begin = append(begin, o)
 	}
+	a.follow(a.facts(ctx, UpdatesReceived{begin}).begin(begin))
+}
+
+// again looks at what the server speaks of once more. A package that is
+// installed is not offered (rvi.md 4.7), but one of ours is reported, as the
+// report was lost. An update that failed begins anew: its server may have no
+// other name for another try.
+func (a *Agent) again(ctx context.Context, o ota.Offer) (over bool, err error) {
+	e, known := a.state.entry(o.Update)
+	there := o.Package != (ota.PackageID{}) && a.installer != nil && a.has(ctx, o.Package)
+	switch {
+	case !known || !e.Step.ended():
+		return there && !known, nil
+	case len(e.Reports) > 0:
+		return true, nil // they are under way
+	case e.Success && (there || o.Package == (ota.PackageID{})):
+		a.queue.own(SendUpdateReport{ota.Outcome(o.Update, ota.OK, "")})
+		return true, nil
+	}
+	return false, a.state.put(Entry{Update: o.Update, Package: o.Package, Step: Known, Size: -1})
+}
+
+func (a *Agent) has(ctx context.Context, p ota.PackageID) bool {
+	list, ok := a.installed(ctx)
+	return ok && slices.Contains(list, p)
 }
 
 // withdrawn drops an update unless it is being installed or has ended.

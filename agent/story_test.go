@@ -197,23 +197,6 @@ func TestPanicInACommandIsAnError(t *testing.T) {
 	})
 }
 
-func TestAnnouncedUpdateStartsOnDemandOnly(t *testing.T) {
-	story(t, func(w *world) {
-		w.server.set(func(s *server) { s.poll = 0 })
-		o := w.server.add("u1", someBytes(1000))
-		o.Description = "maps"
-		w.start()
-		w.server.notices <- ota.Offered{Offers: []ota.Offer{*o}}
-		w.expect("AlreadyAuthenticated", "UpdateAvailable u1")
-		want := Available{Update: "u1", Signature: "sig", Description: "maps", Size: 1000}
-		if got := w.seen[1].(UpdateAvailable).Update; got != want {
-			t.Errorf("%+v", got)
-		}
-		w.do(StartDownload{"u1"})
-		w.expect("DownloadingUpdate u1", "DownloadComplete u1")
-	})
-}
-
 func TestPollsThatComeDuringADownloadAreOneAfterIt(t *testing.T) {
 	story(t, func(w *world) {
 		w.server.add("u1", someBytes(1000))

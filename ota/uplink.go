@@ -43,6 +43,10 @@ type Uplink interface {
 	Inbox
 }
 
+// Keeper is an Uplink that has an update's bytes on this machine's disk until
+// its caller has put them elsewhere, for good.
+type Keeper interface{ Release(UpdateID) }
+
 // Inbox is what the server says unasked. A transport the server cannot speak
 // over fills it by polling.
 type Inbox interface {
