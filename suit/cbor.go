@@ -12,11 +12,13 @@ import (
 
 // Limits of what is read. A device has far less.
 const (
-	MaxEnvelope = 4 << 20 // bytes, integrated payloads included
-	maxDepth    = 16      // arrays, maps and tags in each other
-	maxNested   = 8       // sequences in sequences
-	maxElements = 4096    // of one array
-	maxPairs    = 1024    // of one map
+	MaxEnvelope = 4 << 20  // bytes, integrated payloads included
+	MaxManifest = 64 << 10 // bytes, and as many for each part beside it
+	maxDepth    = 16       // arrays, maps and tags in each other
+	maxNested   = 8        // sequences in sequences
+	maxElements = 4096     // of one array
+	maxPairs    = 1024     // of one map
+	maxParams   = 32       // of one component
 )
 
 // The major types of CBOR (RFC 8949 3.1).

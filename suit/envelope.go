@@ -76,14 +76,37 @@ func IsSUIT(file []byte) bool {
 	if item(file).major() == majorTag && lenient.Unmarshal(file, &tag) == nil && tag.Number == tagEnvelope {
 		file = tag.Content
 	}
-	var found struct {
-		Authentication cbor.RawMessage `cbor:"2,keyasint"`
-		Manifest       cbor.RawMessage `cbor:"3,keyasint"`
-	}
-	if item(file).major() != majorMap || lenient.Unmarshal(file, &found) != nil {
+	if item(file).major() != majorMap {
 		return false
 	}
-	return found.Authentication != nil && found.Manifest != nil
+	found := map[uint64]bool{}
+	eachKey(file, func(key uint64) { found[key] = true })
+	return found[keyAuthentication] && found[keyManifest]
+}
+
+// eachKey visits the keys of a well-formed map that are numbers, in whatever
+// form they and the map are written.
+func eachKey(m []byte, visit func(uint64)) {
+	const end = 0xff // of a map of indefinite length
+	size := 1
+	if info := m[0] & 0x1f; info >= 24 && info < 28 {
+		size += 1 << (info - 24)
+	}
+	for rest := m[size:]; len(rest) > 0 && rest[0] != end; {
+		key := rest
+		if item(key).major() == majorUint {
+			var n uint64
+			if _, err := lenient.UnmarshalFirst(key, &n); err == nil {
+				visit(n)
+			}
+		}
+		for range 2 { // the key and its value
+			var err error
+			if rest, err = lenient.UnmarshalFirst(rest, new(skipped)); err != nil {
+				return
+			}
+		}
+	}
 }
 
 // Open reads an envelope, but not yet the manifest in it. It fails with
@@ -143,6 +166,8 @@ func (e *Envelope) readPair(p pair) error {
 	switch {
 	case err != nil:
 		return err
+	case len(content) > MaxManifest:
+		return ota.Invalid("the part with key %d is %d bytes long, at most %d are read", key, len(content), MaxManifest)
 	case key == keyAuthentication:
 		e.signed = []byte{}
 		return within("authentication", e.readAuthentication(content))

@@ -162,7 +162,10 @@ func parsePrivate(b *pem.Block) (crypto.Signer, error) {
 	case "PRIVATE KEY":
 		key, err = x509.ParsePKCS8PrivateKey(b.Bytes)
 	case "EC PRIVATE KEY":
-		key, err = x509.ParseECPrivateKey(b.Bytes)
+		// Some tools put PKCS#8 under this name, and openssl reads it.
+		if key, err = x509.ParsePKCS8PrivateKey(b.Bytes); err != nil {
+			key, err = x509.ParseECPrivateKey(b.Bytes)
+		}
 	case "ENCRYPTED PRIVATE KEY":
 		return nil, ota.Invalid("the private key is encrypted: decrypt it first, for example with \"openssl pkey\"")
 	case "PUBLIC KEY":

@@ -149,8 +149,9 @@ func (m *machine) set(i uint64, params Params, override bool) {
 	for _, p := range params {
 		at := now.index(p.Key)
 		switch {
-		case at < 0:
+		case at < 0 && len(now) < maxParams:
 			now = append(now, p)
+		case at < 0: // what is not set fails where it is needed
 		case override:
 			now[at] = p
 		}

@@ -60,6 +60,9 @@ func readParams(it item) (Params, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(pairs) > maxParams {
+		return nil, ota.Invalid("it sets more than %d parameters", maxParams)
+	}
 	params := make(Params, len(pairs))
 	for i, p := range pairs {
 		key, err := p.key.int()

@@ -9,7 +9,7 @@ import (
 )
 
 // maxRuns bounds how many devices a survey plays.
-const maxRuns = 256
+const maxRuns = 64
 
 // wanted is a file that a manifest makes some device fetch.
 type wanted struct {
