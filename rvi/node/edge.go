@@ -121,7 +121,7 @@ func (n *Node) checkFree(ctx context.Context, name string, u *url.URL) *rpcError
 	n.mu.Lock()
 	defer n.unlock()
 	n.grumble("name_taken", "edge", name, "registered at "+s.courier.to+", asked for by "+u.String())
-	return refuse(codeUnauthorized, "name_taken", "the service is registered from elsewhere, and still there")
+	return refuseFor(nameTaken())
 }
 
 func (n *Node) courierTo(u *url.URL) *courier {

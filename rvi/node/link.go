@@ -35,6 +35,7 @@ type link struct {
 	greeted    bool // the peer has sent au
 	entitled   bool // its rights are known
 	dead       bool
+	broken     bool                // it died of itself: what has come in full still counts
 	names      map[string]struct{} // services it has announced
 	module     string              // mod of its messages
 	msgpack    bool                // what it speaks

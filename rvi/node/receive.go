@@ -57,9 +57,7 @@ func (l *link) authorise(f frame) error {
 		l.pushControl(appendSa(nil, true, nil)) // it follows even if it is empty
 		return nil
 	}
-	if !l.entitle(rights) {
-		return dropping("unauthorized")
-	}
+	l.entitle(rights)
 	return nil
 }
 
@@ -109,8 +107,8 @@ func (l *link) verify(creds []string) (rights Rights, entitled bool) {
 
 // entitle gives the peer its rights: it learns which of our services it may
 // invoke, and loses names it may no longer host. An older link of the same peer
-// ends; but who proves nothing does not get the place of who has: false.
-func (l *link) entitle(rights Rights) bool {
+// ends; but who proves nothing does not get the place of who has: its own ends.
+func (l *link) entitle(rights Rights) {
 	n, now := l.n, l.n.now()
 	prefix := rights.prefix(now)
 	var older []*link
@@ -119,7 +117,9 @@ func (l *link) entitle(rights Rights) bool {
 			continue
 		}
 		if l.leaf == nil && other.leaf != nil {
-			return false
+			l.complain("unauthorized", "", "there is a link that has proved to be of "+prefix)
+			l.kill()
+			return
 		}
 		older = append(older, other)
 	}
@@ -138,7 +138,6 @@ func (l *link) entitle(rights Rights) bool {
 	}
 	slices.Sort(ours)
 	l.pushControl(appendSa(nil, true, ours))
-	return true
 }
 
 // forgetEnded takes back the names that the peer may not host any more.
@@ -206,6 +205,9 @@ func (l *link) announce(list []string) error {
 	var wrong fault
 	for _, s := range list {
 		name, reason := l.admit(s)
+		if l.dead {
+			return nil
+		}
 		if reason != "" {
 			wrong.reason = reason
 			continue
@@ -233,12 +235,13 @@ func (l *link) admit(s string) (name, reason string) {
 	}
 	if !l.entitled {
 		rights, ok := l.n.opt.Plain(name)
-		if !ok || !l.entitle(rights) {
+		if !ok {
 			return "", "unauthorized"
 		}
+		l.entitle(rights)
 	}
 	now := l.n.now()
-	if !l.peer.Rights.MayReceive(name, now) || !l.n.rights.MayInvoke(name, now) || l.n.owns(name) {
+	if l.dead || !l.peer.Rights.MayReceive(name, now) || !l.n.rights.MayInvoke(name, now) || l.n.owns(name) {
 		return "", "unauthorized"
 	}
 	if l.names == nil {
@@ -253,7 +256,10 @@ func (l *link) admit(s string) (name, reason string) {
 // receive takes a message for one of our services.
 func (l *link) receive(f frame) error {
 	l.n.mu.Lock()
-	greeted := l.entitled && !l.dead
+	greeted, ctx := l.entitled && (!l.dead || l.broken), l.ctx
+	if l.broken {
+		ctx = l.n.ctx
+	}
 	l.n.unlock()
 	if !greeted {
 		return dropping("unauthorized")
@@ -270,7 +276,7 @@ func (l *link) receive(f frame) error {
 		return err
 	}
 	m := Message{Service: c.service, Params: c.params, Expires: c.expires, Peer: l.sender()}
-	if err := s.handler(l.ctx, m); err != nil {
+	if err := s.handler(ctx, m); err != nil {
 		l.n.mu.Lock()
 		l.complain("not_delivered", c.service, err.Error())
 		l.n.unlock()
@@ -296,6 +302,8 @@ func (l *link) accept(f frame, c cargo) (*service, error) {
 		return nil, nil
 	}
 	switch {
+	case l.dead && !l.broken:
+		return nil, dropping("unauthorized")
 	case !l.peer.Rights.MayInvoke(c.service, now):
 		return refuse("unauthorized", "the peer's credentials do not allow to invoke it")
 	case !n.owns(c.service) || !n.rights.MayReceive(c.service, now):

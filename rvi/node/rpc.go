@@ -145,6 +145,9 @@ func (n *Node) register(p fields, where place) (result, *rpcError) {
 	if err != nil {
 		return result{}, refuseFor(err)
 	}
+	n.mu.Lock()
+	before := n.local[name]
+	n.unlock()
 	c, e := where(name, p)
 	if e != nil {
 		return result{}, e
@@ -157,11 +160,20 @@ func (n *Node) register(p fields, where place) (result, *rpcError) {
 		if c.url != nil {
 			addresses[name] = c.to
 		}
-	}, func() error { return n.host(name, c, nil) })
+	}, func() error {
+		if now := n.local[name]; now != nil && now != before && now.courier != c {
+			return nameTaken() // while it was found out that the name is free
+		}
+		return n.host(name, c, nil)
+	})
 	if err != nil {
 		return result{}, n.failed(err, name)
 	}
 	return result{Service: name}, nil
+}
+
+func nameTaken() error {
+	return ota.Fail(ota.KindForbidden, "name_taken", "the service is registered from elsewhere, and still there")
 }
 
 // failed tells a failure that is not the caller's, and returns what it hears of it.

@@ -120,7 +120,7 @@ func (s *socket) place(name string, _ fields) (*courier, *rpcError) {
 	if old == nil || old.courier == s.courier || old.courier.url != nil && !s.n.alive(s.n.ctx, old.courier.url) {
 		return s.courier, nil
 	}
-	return nil, refuse(codeUnauthorized, "name_taken", "the service is registered from elsewhere, and still there")
+	return nil, refuseFor(nameTaken())
 }
 
 func (s *socket) deliver(ctx context.Context, d delivery) error {

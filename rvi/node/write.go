@@ -138,6 +138,7 @@ func (l *link) stall(err error) {
 	defer l.n.unlock()
 	if !l.dead {
 		l.n.audit("stalled", l.peer.String(), "", err.Error())
+		l.broken = true
 		l.kill()
 	}
 }
