@@ -116,28 +116,50 @@ func get(host, path, token string) []byte {
 	return fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: %s\r\n%s\r\n", path, host, auth)
 }
 
-// drainFor downloads again and again for d and returns bytes per second.
-func drainFor(addr, path string, d time.Duration) (float64, error) {
-	began := time.Now()
-	var sum int64
-	for time.Since(began) < d {
-		n, err := drain(addr, path)
-		if err != nil {
-			return 0, err
-		}
-		sum += n
-	}
-	return float64(sum) / time.Since(began).Seconds(), nil
+// place is where an artifact can be had.
+type place struct {
+	addr, path string
+	size       int64
 }
 
-// drain downloads once and returns how many bytes came.
-func drain(addr, path string) (int64, error) {
-	c, err := net.Dial("tcp", addr)
+func (p place) String() string { return p.addr + p.path }
+
+// drain downloads once over each of conns connections, all at the same time,
+// and returns bytes per second.
+func (p place) drain(conns int) (float64, error) {
+	var (
+		group  sync.WaitGroup
+		sum    atomic.Int64
+		failed atomic.Pointer[error]
+	)
+	began := time.Now()
+	for range conns {
+		group.Go(func() {
+			n, err := p.drainOne()
+			if err == nil && n < p.size {
+				err = fmt.Errorf("%d bytes came of %d", n, p.size)
+			}
+			if err != nil {
+				failed.Store(&err)
+			}
+			sum.Add(n)
+		})
+	}
+	group.Wait()
+	if err := failed.Load(); err != nil {
+		return 0, *err
+	}
+	return float64(sum.Load()) / time.Since(began).Seconds(), nil
+}
+
+// drainOne downloads once and returns how many bytes came, head included.
+func (p place) drainOne() (int64, error) {
+	c, err := net.Dial("tcp", p.addr)
 	if err != nil {
 		return 0, err
 	}
 	defer c.Close()
-	if _, err := fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", path, addr); err != nil {
+	if _, err := fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", p.path, p.addr); err != nil {
 		return 0, err
 	}
 	status := make([]byte, len("HTTP/1.1 200"))
