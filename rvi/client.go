@@ -132,6 +132,9 @@ func NewClient(o ClientOptions) (*Client, error) {
 	return c, nil
 }
 
+// Identity is who the vehicle is; see ClientOptions.
+func (c *Client) Identity() Identity { return c.opt.Identity() }
+
 // Close gives Dir free, once Run has ended.
 func (c *Client) Close() error {
 	c.mu.Lock()

@@ -32,7 +32,17 @@ func run(ctx context.Context, cfg agent.Config, hooks Hooks, log *slog.Logger) e
 	if err := cfg.KeepCredentials(); err != nil {
 		return err
 	}
-	opts := agent.Options{Config: cfg, Uplink: link, Installer: installer, State: state, Clock: clock, Log: log}
+	var uplink ota.Uplink = link
+	var also []func(context.Context) error
+	if cfg.Gateway.RVI {
+		r, err := openRVI(cfg, hooks, log)
+		if err != nil {
+			return err
+		}
+		defer r.end(log)
+		uplink, also = r, append(also, r.run)
+	}
+	opts := agent.Options{Config: cfg, Uplink: uplink, Installer: installer, State: state, Clock: clock, Log: log}
 	if cfg.Auth != nil {
 		opts.Auth = link
 	}
@@ -40,7 +50,7 @@ func run(ctx context.Context, cfg agent.Config, hooks Hooks, log *slog.Logger) e
 	if err != nil {
 		return err
 	}
-	return serve(ctx, cfg, client, hooks, log)
+	return serve(ctx, cfg, client, hooks, log, also...)
 }
 
 // transport is the conversation as the configuration wants it.
@@ -56,14 +66,18 @@ func transport(cfg agent.Config, clock *agent.Clock) httpapi.Config {
 	return t
 }
 
-// serve runs the client and its gateways. What ends first ends all, but for
-// the console: the end of its input is the end of the console only.
-func serve(ctx context.Context, cfg agent.Config, client *agent.Agent, hooks Hooks, log *slog.Logger) error {
+// serve runs the client, its gateways and what else it needs. What ends first
+// ends all, but for the console: the end of its input is the end of the console
+// only.
+func serve(ctx context.Context, cfg agent.Config, client *agent.Agent, hooks Hooks, log *slog.Logger, also ...func(context.Context) error) error {
 	open, err := doors(cfg, client, hooks, log)
 	if err != nil {
 		return err
 	}
 	all, ctx := errgroup.WithContext(ctx)
+	for _, run := range also {
+		all.Go(func() error { return run(ctx) })
+	}
 	for _, d := range open {
 		all.Go(func() error { return d.Serve(ctx) })
 	}
@@ -74,7 +88,7 @@ func serve(ctx context.Context, cfg agent.Config, client *agent.Agent, hooks Hoo
 		}
 		return errShutdown
 	})
-	log.Info("client runs", "device", cfg.Device.UUID, "server", cfg.Core.Server, "package_manager", cfg.Device.PackageManager)
+	log.Info("client runs", "device", cfg.Device.UUID, "server", cfg.Identity().Server, "package_manager", cfg.Device.PackageManager)
 	if err := all.Wait(); err != nil && !errors.Is(err, errShutdown) {
 		return err
 	}
