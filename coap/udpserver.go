@@ -11,7 +11,7 @@ import (
 type udpServer struct {
 	srv    *Server
 	layer  *layer
-	secure *Peer // who is at the other end of the session; nil for a socket
+	secure func() Peer // who is at the other end of the session; nil for a socket
 	salt   uint16
 	// Requests seen, of addresses not proven and proven: a flood of forged
 	// ones cannot make us forget what honest peers were told.
@@ -21,7 +21,7 @@ type udpServer struct {
 	wg     sync.WaitGroup
 }
 
-func newUDPServer(ctx context.Context, s *Server, sock socket, secure *Peer) *udpServer {
+func newUDPServer(ctx context.Context, s *Server, sock socket, secure func() Peer) *udpServer {
 	u := &udpServer{srv: s, secure: secure, salt: uint16(rand.Uint32()) | 1}
 	u.ctx, u.cancel = context.WithCancel(ctx)
 	u.layer = &layer{sock: sock, out: newOutbox(s.limits, sock.write), request: u.request}
@@ -44,7 +44,7 @@ func (u *udpServer) close() {
 // peer tells who sent something.
 func (u *udpServer) peer(from route) Peer {
 	if u.secure != nil {
-		return *u.secure
+		return u.secure()
 	}
 	p := Peer{Addr: from.peer, Proven: u.srv.proofs.has(from.peer, time.Now())}
 	if !p.Proven && u.srv.Trusted != nil {
