@@ -22,12 +22,10 @@ type Client struct {
 	wire exchanger
 }
 
-// exchanger sends a request without looking at what it means, and returns its
-// response, which is its caller's.
+// exchanger sends requests without looking at what they mean.
 type exchanger interface {
-	exchange(ctx context.Context, m Message) (Message, error)
-	// subscribe is exchange for a request that has more than one response:
-	// take is called for each, also the first, until stop. It must not block.
+	// subscribe sends a request. take is called for each response, which it may
+	// keep, or with an error, until stop; it must not block.
 	subscribe(m Message, take func(Message, error)) (stop func())
 	Close() error
 }
@@ -131,7 +129,7 @@ func (c *Client) Do(ctx context.Context, m Message) (Message, error) {
 // once sends a request as it is, and again if the other side first wants to
 // see that it is us (RFC 9175 2).
 func (c *Client) once(ctx context.Context, m Message) (Message, error) {
-	resp, err := c.wire.exchange(ctx, m)
+	resp, err := single(ctx, c.wire, m)
 	if err != nil || resp.Code != Unauthorized {
 		return resp, err
 	}
@@ -141,7 +139,7 @@ func (c *Client) once(ctx context.Context, m Message) (Message, error) {
 	}
 	m.Options = m.Options.clone()
 	m.Options.Set(Echo, echo)
-	return c.wire.exchange(ctx, m)
+	return single(ctx, c.wire, m)
 }
 
 // buffer is an io.WriterAt in memory.

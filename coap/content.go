@@ -34,6 +34,7 @@ func (c *Content) part(r *Request, max uint8) part {
 	if !asked {
 		b.SZX = max
 	}
+	b.SZX = min(b.SZX, 6) // 7 also counts in 1024; one at a time is allowed
 	if b.SZX > max {
 		b.Num <<= b.SZX - max
 		b.SZX = max

@@ -154,7 +154,9 @@ func (w *wandering) ReadFrom(b []byte) (int, net.Addr, error) {
 	}
 }
 
-func (w *wandering) WriteTo(b []byte, addr net.Addr) (int, error) { return w.current().WriteTo(b, addr) }
+func (w *wandering) WriteTo(b []byte, addr net.Addr) (int, error) {
+	return w.current().WriteTo(b, addr)
+}
 
 func (w *wandering) Close() error { return w.current().Close() }
 

@@ -6,26 +6,23 @@ import (
 	"errors"
 	"net"
 	"net/netip"
-	"sync"
 	"time"
 )
 
 // udpClient is an exchanger over datagrams.
 type udpClient struct {
-	conn  net.Conn
-	layer *layer
-
-	mu      sync.Mutex
-	waiting map[string]func(Message, error) // by token
-	closed  bool
+	conn    net.Conn
+	peer    route
+	layer   *layer
+	waiting pending
 }
 
 func newUDPClient(c net.Conn) *udpClient {
-	u := &udpClient{conn: c, waiting: make(map[string]func(Message, error))}
-	sock := connSocket{c, addrOf(c)}
+	u := &udpClient{conn: c, peer: route{peer: addrOf(c)}}
+	sock := connSocket{c, u.peer}
 	u.layer = &layer{sock: sock, out: newOutbox(Limits{Queue: 64, Queues: 64}, sock.write), response: u.response}
 	go func() {
-		_ = u.layer.run() // ends when the connection is closed
+		_ = u.layer.run() // ends when the connection does
 		u.Close()
 	}()
 	return u
@@ -34,18 +31,17 @@ func newUDPClient(c net.Conn) *udpClient {
 // connSocket is a connection with one peer.
 type connSocket struct {
 	net.Conn
-	addr netip.AddrPort
+	peer route
 }
 
 // read keeps on reading when the network says that nobody listens at the
-// other end: it may be about to.
+// other end: somebody may, soon.
 func (s connSocket) read(b []byte) (int, route, bool, error) {
 	n, err := s.Conn.Read(b)
-	var op *net.OpError
-	if errors.As(err, &op) && op.Op == "read" && !errors.Is(err, net.ErrClosed) && !op.Timeout() {
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "read" && !errors.Is(err, net.ErrClosed) {
 		return 0, route{}, false, nil
 	}
-	return n, route{peer: s.addr}, true, err
+	return n, s.peer, true, err
 }
 
 func (s connSocket) write(b []byte, _ route) error {
@@ -56,22 +52,14 @@ func (s connSocket) write(b []byte, _ route) error {
 // Close ends everything that is under way with ErrClosed.
 func (u *udpClient) Close() error {
 	err := u.conn.Close()
-	u.mu.Lock()
-	waiting := u.waiting
-	u.waiting, u.closed = make(map[string]func(Message, error)), true
-	u.mu.Unlock()
 	u.layer.out.close()
-	for _, take := range waiting {
-		take(Message{}, ErrClosed)
-	}
+	u.waiting.close(ErrClosed)
 	return err
 }
 
 // response passes a separate response, or a notification, to who waits for it.
 func (u *udpClient) response(m *Message, _ netip.AddrPort) bool {
-	u.mu.Lock()
-	take := u.waiting[string(m.Token)]
-	u.mu.Unlock()
+	take := u.waiting.find(m.Token)
 	if take == nil {
 		return false
 	}
@@ -81,16 +69,11 @@ func (u *udpClient) response(m *Message, _ netip.AddrPort) bool {
 
 func (u *udpClient) subscribe(m Message, take func(Message, error)) (stop func()) {
 	token := string(m.Token)
-	u.mu.Lock()
-	if u.closed {
-		u.mu.Unlock()
+	if !u.waiting.add(token, take) {
 		take(Message{}, ErrClosed)
 		return func() {}
 	}
-	u.waiting[token] = take
-	u.mu.Unlock()
-	peer := u.layer.sock.(connSocket).addr
-	t := u.layer.out.post(route{peer: peer}, m, func(ack *Message, err error) {
+	t := u.layer.out.post(u.peer, m, func(ack *Message, err error) {
 		switch {
 		case err != nil:
 			take(Message{}, err)
@@ -99,17 +82,11 @@ func (u *udpClient) subscribe(m Message, take func(Message, error)) (stop func()
 		}
 	})
 	return func() {
-		u.mu.Lock()
-		delete(u.waiting, token)
-		u.mu.Unlock()
+		u.waiting.remove(token)
 		if t != nil {
 			u.layer.out.cancel(t)
 		}
 	}
-}
-
-func (u *udpClient) exchange(ctx context.Context, m Message) (Message, error) {
-	return single(ctx, u, m)
 }
 
 // single waits for the first response to a request.
