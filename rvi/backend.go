@@ -62,11 +62,12 @@ type Backend struct {
 	slots    chan struct{} // of talks at work
 	told     *rate.Limiter // of lines in the log that a peer can cause
 
-	mu       sync.Mutex
-	talks    map[string]*talk // by prefix
-	byDevice map[ota.DeviceID][]*talk
-	closed   bool
-	working  sync.WaitGroup
+	mu        sync.Mutex
+	talks     map[string]*talk // by prefix
+	byDevice  map[ota.DeviceID][]*talk
+	strangers map[*talk]bool // with vehicles that nobody registered
+	closed    bool
+	working   sync.WaitGroup
 }
 
 // atWork is how many talks may look at their news at a time.
@@ -82,7 +83,7 @@ func NewBackend(o BackendOptions) *Backend {
 		o.Now = time.Now
 	}
 	return &Backend{opt: o, slots: make(chan struct{}, atWork), told: rate.NewLimiter(1, 20),
-		talks: map[string]*talk{}, byDevice: map[ota.DeviceID][]*talk{}}
+		talks: map[string]*talk{}, byDevice: map[ota.DeviceID][]*talk{}, strangers: map[*talk]bool{}}
 }
 
 // AttachNode makes the backend's services ones of a node in this process. It
@@ -170,10 +171,8 @@ func (b *Backend) tell(id ota.DeviceID, n ota.Notice) {
 	if len(b.byDevice[id]) > 0 {
 		return
 	}
-	for _, t := range b.talks {
-		if t.stranger {
-			b.note(t, note)
-		}
+	for t := range b.strangers {
+		b.note(t, note)
 	}
 }
 
@@ -270,9 +269,13 @@ func (b *Backend) owned(t *talk, by ota.DeviceID) {
 			delete(b.byDevice, old)
 		}
 	}
-	t.device, t.stranger = by, by == ""
-	if by != "" {
+	t.device = by
+	delete(b.strangers, t)
+	switch {
+	case by != "":
 		b.byDevice[by] = append(b.byDevice[by], t)
+	case !t.ended:
+		b.strangers[t] = true
 	}
 }
 

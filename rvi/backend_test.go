@@ -552,8 +552,43 @@ func TestNothingIsRememberedOfManyVehicles(t *testing.T) {
 			c.goes()
 		}
 		s.wait(2 * Quiet)
-		if len(s.backend.talks) != 0 || len(s.backend.byDevice) != 0 {
-			t.Errorf("%d talks, %d devices", len(s.backend.talks), len(s.backend.byDevice))
+		c := &car{server: s, prefix: "genivi.org/vin/nobody/"}
+		c.comes()
+		s.wait(2 * Quiet)
+		c.goes()
+		s.wait(2 * Quiet)
+		if b := s.backend; len(b.talks) != 0 || len(b.byDevice) != 0 || len(b.strangers) != 0 {
+			t.Errorf("%d talks, %d devices, %d strangers", len(b.talks), len(b.byDevice), len(b.strangers))
 		}
+	})
+}
+
+// TestWhatCannotBeSent has files go, change or be damaged before they are sent.
+func TestWhatCannotBeSent(t *testing.T) {
+	bubble(t, func(t *testing.T, s *server) {
+		c := s.register("V1")
+		film, game, song := c.update("film", 1), c.update("game", 2*ChunkSize), c.update("song", 1)
+		c.comes()
+		c.hears("notify film game song")
+		s.damage(film)
+		c.accepts(in2015(film), in2015(game), in2015(song))
+		c.hears("start game", "start song")
+		c.is(film, "Pending")
+		c.holds(in2015(game))
+		c.hears("chunk game 1")
+
+		c.goes()
+		s.take()
+		s.damage(game)
+		c.comes()
+		c.hears("start song")
+		if got := c.status(game); !strings.HasPrefix(got, "Pending: ") {
+			t.Error(got)
+		}
+		s.wait(Quiet)
+		c.hears("notify film game")
+		c.reports(in2015(song), ota.OK)
+		s.wait(59 * time.Minute)
+		c.hears("getpackages")
 	})
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/updraft-ota/updraft/ota"
 )
 
-// Links lists who is on the line, the oldest first: every peer of the node, or,
-// at a node in another process, every vehicle that was heard of.
+// Links lists who is on the line, the oldest first: every peer of the node that has shown
+// what it may do or, at a node in another process, every vehicle that was heard of.
 func (b *Backend) Links() []ota.Link {
 	var list []ota.Link
 	if b.links == nil {
@@ -21,6 +21,9 @@ func (b *Backend) Links() []ota.Link {
 		}
 	} else {
 		for _, p := range b.links() {
+			if !p.Entitled {
+				continue
+			}
 			l := ota.Link{Protocol: contactProtocol, Peer: p.Peer.Prefix, Addr: p.Peer.Addr, Secure: p.Peer.Fingerprint != "", Since: p.Since}
 			b.mu.Lock()
 			t := b.talks[p.Peer.Prefix]

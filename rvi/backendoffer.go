@@ -44,6 +44,9 @@ func (t *talk) offer(ctx context.Context) {
 func (t *talk) offerOf(ctx context.Context, queue []ota.QueueEntry, arrived bool) {
 	now := t.b.opt.Now()
 	t.tellAt = time.Time{}
+	if len(queue) == 0 {
+		t.offered = nil
+	}
 	at := func(d time.Time) {
 		if t.tellAt.IsZero() || d.Before(t.tellAt) {
 			t.tellAt = d

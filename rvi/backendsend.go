@@ -167,9 +167,6 @@ func (t *talk) unanswered(ctx context.Context, units []Unit) {
 }
 
 func (t *talk) takeBack(ctx context.Context, ids []ota.UpdateID, reason string) {
-	for _, id := range ids {
-		delete(t.offered, id)
-	}
 	if err := t.push.Unanswered(ctx, ids, reason); err != nil {
 		t.failed("updates cannot be taken back", err)
 	}
@@ -202,6 +199,7 @@ func (t *talk) obey(ctx context.Context, o Order) []Order {
 	t.failed("an update is not sent", err)
 	if t.push != nil {
 		t.takeBack(ctx, []ota.UpdateID{f.update}, err.Error())
+		t.offer(ctx)
 	}
 	return next.Send
 }

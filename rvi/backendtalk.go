@@ -15,9 +15,8 @@ type talk struct {
 	prefix string // of the vehicle's services
 
 	// Guarded by Backend.mu.
-	news     news
-	busy     bool // a goroutine looks at the news
-	stranger bool // no device is known by that name
+	news news
+	busy bool // a goroutine looks at the news
 
 	// The rest is guarded by mu, which is taken before Backend.mu.
 	mu      sync.Mutex
@@ -26,6 +25,7 @@ type talk struct {
 	push    ota.Push     // of the device
 	contact contact
 	here    bool // its services are announced
+	told    bool // it was logged that nobody knows the device
 
 	vehicle *Vehicle          // nil if there is no transfer
 	files   map[Unit]*sending // of the vehicle
@@ -212,12 +212,12 @@ func (t *talk) arrived(ctx context.Context) {
 func (t *talk) greeting(ctx context.Context) {
 	now := t.b.opt.Now()
 	t.greeted, t.greet, t.tellAt, t.offered = now, false, time.Time{}, nil
-	told := t.stranger
 	err := t.known(ctx)
 	if ota.KindOf(err) == ota.KindForbidden {
-		if !told {
+		if !t.told {
 			t.b.grumble(t, "a vehicle gets nothing", err)
 		}
+		t.told = true
 		return
 	}
 	var queue []ota.QueueEntry

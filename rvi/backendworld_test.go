@@ -59,6 +59,19 @@ func bubble(t *testing.T, story func(*testing.T, *server)) {
 	})
 }
 
+// damage makes the server lose the file of an update.
+func (s *server) damage(u ota.Update) {
+	s.t.Helper()
+	p, err := s.Package(s.t.Context(), u.Namespace, u.Package)
+	if err == nil {
+		others := func(d ota.Digest) (bool, error) { return d != p.Main().SHA256, nil }
+		_, err = s.Blobs.Collect(s.t.Context(), time.Now().AddDate(100, 0, 0), others)
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
 // run starts a backend.
 func (s *server) run() {
 	s.options.Devices, s.options.Feed = registry{s.Fleet}, s.Feed()
