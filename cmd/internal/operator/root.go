@@ -1,5 +1,5 @@
 // Package operator is the updraft program as operators use it: commands that
-// speak to a server, and key and rvi keygen, which need none.
+// speak to a server, and key, suit and rvi keygen, which need none.
 //
 // All talk with the user follows a few rules. What was asked for goes to
 // standard output: a table for people, or with -o json exactly one JSON
@@ -40,7 +40,7 @@ func Root(version string, others ...*cobra.Command) *cobra.Command {
 	if s := os.Getenv("UPDRAFT_SERVER"); s != "" {
 		o.server = s
 	}
-	commands := []*cobra.Command{deviceCommands(o), packageCommands(o), updateCommands(o), rviCommands(o), keyCommands(o), versionCommand(o, version)}
+	commands := []*cobra.Command{deviceCommands(o), packageCommands(o), updateCommands(o), rviCommands(o), keyCommands(o), suitCommands(o), versionCommand(o, version)}
 	root := group("updraft", "Over-the-air updates for fleets", append(others, commands...)...)
 	root.Version = version
 	root.Long = `Updraft updates fleets of devices over the air. updraft server is the server,
