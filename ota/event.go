@@ -34,6 +34,15 @@ const (
 	ListRequested        EventType = "ListRequested" // an operator wants a device's list anew
 	PackageCreated       EventType = "PackageCreated"
 	PackageDeleted       EventType = "PackageDeleted"
+	// PackageChanged tells of a version whose files are no longer the same;
+	// Data is {"name","version","files"}.
+	PackageChanged EventType = "PackageChanged"
+	// PackageForced tells that an operator insisted on manifests that were
+	// refused; Data is {"name","version","doing","reasons"}.
+	PackageForced EventType = "PackageForced"
+	// PackageNotified tells that devices were told of a manifest; Data is
+	// {"name","version","scheme","told","failed"}, the last two lists of targets.
+	PackageNotified EventType = "PackageNotified"
 	// UpdateChanged tells every transition of an update; Data is
 	// {"status","package","reason"}. The original calls it UpdateSpec.
 	UpdateChanged EventType = "UpdateSpec"

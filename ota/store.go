@@ -156,7 +156,8 @@ type DeviceSummary struct {
 // PackageReader reads packages.
 type PackageReader interface {
 	Package(ns Namespace, id PackageID) (Package, error)
-	// Packages lists packages ordered by name, then creation.
+	// Packages lists packages ordered by name, then creation (see
+	// PackageFilter.Newest).
 	Packages(f PackageFilter) ([]Package, error)
 	// BlobInUse reports whether any artifact of any namespace has that digest.
 	BlobInUse(d Digest) (bool, error)
@@ -166,6 +167,7 @@ type PackageReader interface {
 type PackageFilter struct {
 	Namespace     Namespace // always applies
 	Name          string    // exact
+	Newest        bool      // of each name the newest first, instead of last
 	Offset, Limit int       // Limit 0: all
 }
 

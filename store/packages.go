@@ -16,7 +16,11 @@ func (t *readTx) Package(ns ota.Namespace, id ota.PackageID) (ota.Package, error
 func (t *readTx) Packages(f ota.PackageFilter) ([]ota.Package, error) {
 	tail := t.narrow()
 	tail.equal("p.name", f.Name)
-	tail.page("p.name, p.created_at, p.version", f.Offset, f.Limit)
+	order := "p.name, p.created_at, p.version"
+	if f.Newest {
+		order = "p.name, p.created_at DESC, p.version DESC"
+	}
+	tail.page(order, f.Offset, f.Limit)
 	rows, err := tail.queries().Packages(t.ctx, string(f.Namespace))
 	if err != nil {
 		return nil, t.fail("list packages", err)

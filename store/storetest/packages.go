@@ -51,6 +51,8 @@ var packages = []story{
 		w.same(w.published(ota.PackageFilter{Namespace: home, Name: "a"}), all[1:4])
 		w.same(w.published(ota.PackageFilter{Namespace: home, Name: "a", Offset: 1, Limit: 1}), all[2:3])
 		w.same(w.published(ota.PackageFilter{Namespace: home, Offset: 4}), all[4:])
+		w.same(w.published(ota.PackageFilter{Namespace: home, Newest: true}), []string{"B=1", "a=1", "a=10", "a=2", "b=1"})
+		w.same(w.published(ota.PackageFilter{Namespace: home, Name: "a", Newest: true, Limit: 2}), []string{"a=1", "a=10"})
 		w.same(w.published(ota.PackageFilter{Namespace: away}), all[1:2])
 		w.same(w.published(ota.PackageFilter{Namespace: "nowhere"}), []string{})
 	}},
