@@ -1,6 +1,7 @@
 package suit
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -96,6 +97,7 @@ func Check(file []byte, r Rules) (*Verdict, error) {
 	}
 	v.Manifest = m
 	v.checkManifest()
+	v.checkStyle()
 	if m.Dialect == RIOT {
 		v.checkRIOT(len(file))
 	}
@@ -177,6 +179,28 @@ func (v *Verdict) checkManifest() {
 		if !slices.Contains(covered, x.Key) {
 			v.fault(FoundStray, "the envelope holds a part %d that nothing signed covers", x.Key)
 		}
+	}
+}
+
+// checkStyle warns of what some devices refuse, and others do not: maps that
+// are not in order, and sequences that do not say first which of several
+// components they are about (draft-37, 6.2 and 8.1).
+func (v *Verdict) checkStyle() {
+	m := v.Manifest
+	if !bytes.Equal(m.encode(), v.Envelope.manifest) {
+		v.warn(FoundStyle, "the manifest is not written in the order devices may expect")
+	}
+	if len(m.Components) < 2 {
+		return
+	}
+	first := func(name SectionKey, seq Sequence) {
+		if len(seq) > 0 && seq[0].Code != SetComponent && seq[0].Code != OverrideMultiple {
+			v.warn(FoundStyle, "the %s sequence does not say first which of the %d components it is about", name, len(m.Components))
+		}
+	}
+	first(Shared, m.Shared)
+	for _, s := range m.Sections {
+		first(s.Key, s.Sequence)
 	}
 }
 

@@ -275,3 +275,19 @@ func TestADependencyIsAManifestOfItsOwn(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatSomeDevicesRefuse is a warning: others do not mind.
+func TestWhatSomeDevicesRefuse(t *testing.T) {
+	ids := Params{{ParamVendor, VendorID("a")}, {ParamClass, VendorID("b")}}
+	asked := Sequence{{Code: OverrideParameters, Params: ids}, {Code: CheckVendor}, {Code: CheckClass}}
+	m := &Manifest{Version: 1, Sequence: 1, Components: []ComponentID{{"a"}, {"b"}}, Shared: asked}
+	e := &Envelope{manifest: m.encode()}
+	e.manifest[1], e.manifest[2], e.manifest[3], e.manifest[4] = 2, 1, 1, 1 // the sequence number before the version
+	if err := e.Sign(signerFrom(t, "keys/own-p256-private.pem")); err != nil {
+		t.Fatal(err)
+	}
+	v, err := Check(e.Encode(), Rules{Trusted: keysFrom(t, "keys/own-p256-public.pem")})
+	if diff := cmp.Diff([]string{"warning " + FoundStyle, "warning " + FoundStyle}, codes(v)); err != nil || diff != "" {
+		t.Errorf("%s, %v", diff, err)
+	}
+}

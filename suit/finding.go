@@ -36,6 +36,7 @@ const (
 	FoundSevered       = "member_severed"      // a severable member is missing
 	FoundStray         = "member_stray"        // something in the envelope that nothing signed covers
 	FoundBroken        = "commands"            // commands no device could carry out
+	FoundStyle         = "encoding"            // readable, but not as the draft asks for
 	FoundUnknown       = "command_unknown"     // commands that are not known here
 	FoundNotAll        = "too_many_cases"      // not everything was looked at
 	FoundMissing       = "payload_missing"     // a file is not stored (yet)

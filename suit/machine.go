@@ -26,6 +26,7 @@ type machine struct {
 	at     SectionKey
 	index  []uint64          // components selected
 	params map[uint64]Params // by component
+	nested int               // sequences we are in, besides the section's own
 	steps  int
 	// RIOT fetches only what it was told to be for this device (6.4).
 	vendor, class bool
@@ -96,8 +97,7 @@ func (m *machine) forEach(c Command, soft bool) (done bool, err error) {
 		err := m.one(c, i)
 		m.record(c, i, err)
 		if err != nil {
-			// A failure of a nested sequence that was not soft is final.
-			if _, final := errors.AsType[*Failure](err); soft && !final && errors.Is(err, errFalse) {
+			if soft && isSoft(c.Code, err) {
 				return false, nil
 			}
 			return false, m.failure(c, i, err)
@@ -106,14 +106,31 @@ func (m *machine) forEach(c Command, soft bool) (done bool, err error) {
 	return true, nil
 }
 
+// isSoft reports whether a failure only ends the sequence it is in, where
+// that is allowed. A condition that cannot be answered does not hold. A
+// failure of a nested sequence that was not soft is final, as is that of a
+// directive.
+func isSoft(code Code, err error) bool {
+	if _, final := errors.AsType[*Failure](err); final {
+		return false
+	}
+	return errors.Is(err, errFalse) || conditions[code] && (errors.Is(err, errParameter) || errors.Is(err, ErrUnsupported))
+}
+
 // one does a command for one component. A condition that does not hold is an
 // errFalse.
 func (m *machine) one(c Command, i uint64) error {
-	if m.manifest.Dialect == RIOT && !riotCommands[c.Code] {
+	switch {
+	case m.manifest.Dialect == RIOT && !riotCommands[c.Code]:
 		return ErrUnsupported
+	case m.at == Shared && !conditions[c.Code] && !sharedDirectives[c.Code]:
+		return ota.Invalid("the shared sequence may only ask and set parameters")
 	}
 	switch c.Code {
 	case SetParameters, OverrideParameters:
+		if m.nested == 0 && c.Params.Get(ParamSoftFailure) != nil {
+			return ota.Invalid("conditions may only be soft in a sequence that is tried or run")
+		}
 		// RIOT takes both alike: its install sequences set what the shared
 		// one has set before.
 		m.set(i, c.Params, c.Code == OverrideParameters || m.manifest.Dialect == RIOT)
@@ -123,7 +140,7 @@ func (m *machine) one(c Command, i uint64) error {
 	case TryEach:
 		return m.try(c)
 	case RunSequence, RIOTRunSequence:
-		_, err := m.sequence(c.Run, false)
+		_, err := m.sequenceWithin(c.Run, false)
 		return err
 	}
 	id := m.manifest.Component(i)
@@ -136,11 +153,17 @@ func (m *machine) one(c Command, i uint64) error {
 // try does the first sequence whose conditions all hold.
 func (m *machine) try(c Command) error {
 	for _, seq := range c.Tries {
-		if done, err := m.sequence(seq, true); done || err != nil {
+		if done, err := m.sequenceWithin(seq, true); done || err != nil {
 			return err
 		}
 	}
 	return errFalse
+}
+
+func (m *machine) sequenceWithin(seq Sequence, soft bool) (done bool, err error) {
+	m.nested++
+	defer func() { m.nested-- }()
+	return m.sequence(seq, soft)
 }
 
 // set gives a component parameters, those it has already only if told so.

@@ -80,6 +80,23 @@ func (m *Manifest) Section(key SectionKey) *Section {
 	return nil
 }
 
+// At returns the command at an offset of a section, as reports name it; nil
+// if there is none.
+func (m *Manifest) At(key SectionKey, offset uint64) (found *Command) {
+	var seq Sequence
+	if s := m.Section(key); s != nil {
+		seq = s.Sequence
+	} else if key == Shared {
+		seq = m.Shared
+	}
+	seq.walk(func(c Command) {
+		if uint64(c.Offset) == offset && found == nil {
+			found = &c
+		}
+	})
+	return found
+}
+
 // Component returns what an index stands for: a component or a dependency.
 // It is nil for an index beyond both.
 func (m *Manifest) Component(index uint64) ComponentID {

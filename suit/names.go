@@ -7,39 +7,54 @@ type Code int64
 
 // The commands. The third column of 7.3 tells which draft a command is of.
 const (
-	CheckVendor         Code = 1
-	CheckClass          Code = 2
-	CheckImage          Code = 3
-	CheckUseBefore      Code = 4
-	CheckSlot           Code = 5
-	CheckContent        Code = 6
-	CheckDependency     Code = 7
-	CheckIsDependency   Code = 8
-	ProcessDependency   Code = 11
-	SetComponent        Code = 12
-	Abort               Code = 14
-	TryEach             Code = 15
-	Write               Code = 18
-	SetParameters       Code = 19
-	OverrideParameters  Code = 20
-	Fetch               Code = 21
-	Copy                Code = 22
-	Invoke              Code = 23
-	CheckDevice         Code = 24
-	CheckOtherImage     Code = 25
-	CheckBattery        Code = 26
-	CheckAuthorized     Code = 27
-	CheckVersion        Code = 28
-	Wait                Code = 29
-	RIOTRunSequence     Code = 30
-	Swap                Code = 31
-	RunSequence         Code = 32
-	Unlink              Code = 33
-	OverrideMultiple    Code = 34
-	CopyParameters      Code = 35
-	privateLabels            = -256 // and below: numbers anybody may use
-	firstPrivateCommand Code = privateLabels
+	CheckVendor        Code = 1
+	CheckClass         Code = 2
+	CheckImage         Code = 3
+	CheckUseBefore     Code = 4
+	CheckSlot          Code = 5
+	CheckContent       Code = 6
+	CheckDependency    Code = 7
+	CheckIsDependency  Code = 8
+	ProcessDependency  Code = 11
+	SetComponent       Code = 12
+	Abort              Code = 14
+	TryEach            Code = 15
+	Write              Code = 18
+	SetParameters      Code = 19
+	OverrideParameters Code = 20
+	Fetch              Code = 21
+	Copy               Code = 22
+	Invoke             Code = 23
+	CheckDevice        Code = 24
+	CheckOtherImage    Code = 25
+	CheckBattery       Code = 26
+	CheckAuthorized    Code = 27
+	CheckVersion       Code = 28
+	Wait               Code = 29
+	RIOTRunSequence    Code = 30
+	Swap               Code = 31
+	RunSequence        Code = 32
+	Unlink             Code = 33
+	OverrideMultiple   Code = 34
+	CopyParameters     Code = 35
 )
+
+// privateLabels and below are numbers that anybody may use.
+const privateLabels = -256
+
+// conditions ask, and change nothing.
+var conditions = map[Code]bool{
+	CheckVendor: true, CheckClass: true, CheckImage: true, CheckUseBefore: true, CheckSlot: true, CheckContent: true,
+	CheckDependency: true, CheckIsDependency: true, Abort: true, CheckDevice: true, CheckOtherImage: true,
+	CheckBattery: true, CheckAuthorized: true, CheckVersion: true,
+}
+
+// sharedDirectives are those allowed in the shared sequence, which is run
+// again and again (draft-37, 8.4.5).
+var sharedDirectives = map[Code]bool{
+	SetComponent: true, SetParameters: true, OverrideParameters: true, OverrideMultiple: true, CopyParameters: true,
+	TryEach: true, RunSequence: true, RIOTRunSequence: true,
+}
 
 var commandNames = map[Code]string{
 	CheckVendor:        "condition-vendor-identifier",

@@ -5,8 +5,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -212,6 +214,11 @@ func TestTheReportPointsAtTheCommand(t *testing.T) {
 	if failed.Code != CheckImage || at.Section != Install || at.Offset != uint64(failed.Offset) {
 		t.Errorf("%s is at %d, the report says %+v", failed.Code, failed.Offset, at)
 	}
+	sum := sha256.Sum256([]byte("x"))
+	want := fmt.Sprintf("a condition does not hold: condition-image-match in install, component 00, found image-digest sha-256:%x, found image-size 1", sum)
+	if got := report.Result.Explain(m); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
 	if size := at.Properties.Get(ParamSize); size != uint64(1) {
 		t.Errorf("measured %v", at.Properties)
 	}
@@ -253,4 +260,78 @@ func TestNestedSequencesMayNotMultiply(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "steps") {
 		t.Errorf("got %v", err)
 	}
+}
+
+// TestConditionsAndDirectives: what ends a sequence, what is passed over, and
+// what ends it all (draft-37, 8.4.8 and 8.4.10).
+func TestConditionsAndDirectives(t *testing.T) {
+	set := func(ps ...Param) Command { return Command{Code: OverrideParameters, Params: ps} }
+	at := func(n uint64) Param { return Param{ParamSlot, n} }
+	write := func(text string) Sequence { return Sequence{set(Param{ParamContent, []byte(text)}), {Code: Write}} }
+	check, abort := Command{Code: CheckSlot}, Command{Code: Abort}
+	soft := set(Param{ParamSoftFailure, true})
+	then := func(seqs ...Sequence) Sequence { return slices.Concat(seqs...) }
+	one := func(cs ...Command) Sequence { return cs }
+
+	for _, c := range []struct {
+		name   string
+		seq    Sequence
+		shared Sequence
+		wrote  string
+		reason Reason
+	}{
+		{name: "the first that works", seq: one(Command{Code: TryEach, Tries: []Sequence{
+			then(one(set(at(1)), check), write("one")), then(one(set(at(7)), check), write("seven")), write("other")}}), wrote: "seven"},
+		{name: "none works", seq: one(Command{Code: TryEach, Tries: []Sequence{one(abort), one(abort)}}), reason: ReasonCondition},
+		{name: "nothing is good enough", seq: then(one(Command{Code: TryEach, Tries: []Sequence{one(abort), nil}}), write("on")), wrote: "on"},
+		{name: "a condition that cannot be answered does not hold", seq: one(Command{Code: TryEach, Tries: []Sequence{
+			one(Command{Code: CheckBattery}), one(Command{Code: CheckDevice}), write("last")}}), wrote: "last"},
+		{name: "a directive that fails ends it all", seq: one(Command{Code: TryEach, Tries: []Sequence{
+			one(Command{Code: Fetch}), write("not this")}}), reason: ReasonParameter},
+		{name: "a sequence may end early", seq: then(one(Command{Code: RunSequence, Run: then(one(soft, abort), write("not this"))}), write("on")), wrote: "on"},
+		{name: "a sequence that is not soft may not", seq: one(Command{Code: TryEach, Tries: []Sequence{
+			one(Command{Code: RunSequence, Run: one(abort)}), write("not this")}}), reason: ReasonCondition},
+		{name: "a try may insist", seq: one(Command{Code: TryEach, Tries: []Sequence{
+			one(set(Param{ParamSoftFailure, false}), abort), write("not this")}}), reason: ReasonCondition},
+		{name: "a section is not soft", seq: one(soft, abort), reason: ReasonOperation},
+		{name: "what is shared only asks", shared: write("x"), seq: one(), reason: ReasonOperation},
+		{name: "set does not override", seq: one(set(at(7)), Command{Code: SetParameters, Params: Params{at(1)}}, check)},
+		{name: "not this image", seq: then(one(set(Param{ParamDigest, Digest{SHA256, make([]byte, 32)}}), Command{Code: CheckOtherImage}), write("x"),
+			one(Command{Code: CheckContent})), wrote: "x"},
+		{name: "not what was written", seq: then(write("x"), one(set(Param{ParamContent, []byte("y")}), Command{Code: CheckContent})), wrote: "x", reason: ReasonCondition},
+		{name: "a copy of nowhere", seq: one(set(Param{ParamSource, uint64(9)}), Command{Code: Copy}), reason: ReasonOperation},
+		{name: "all components", seq: then(one(Command{Code: SetComponent, Index: Index{All: true}}), write("x"),
+			one(Command{Code: SetComponent, Index: Index{List: []uint64{1}}}, set(Param{ParamSource, uint64(0)}), Command{Code: Copy})), wrote: "xxx"},
+		{name: "a component there is not", seq: one(Command{Code: SetComponent, Index: Index{List: []uint64{2}}}), reason: ReasonComponent},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m := &Manifest{Components: []ComponentID{{"a"}, {"b"}}, Shared: c.shared, Sections: []Section{{Key: Install, Sequence: c.seq}}}
+			b := &recorder{board: newBoard("v", "c", nil)}
+			b.slot = 7
+			var report Report
+			err := run(t.Context(), b, &Envelope{}, m, []SectionKey{Install}, &report)
+			var reason Reason
+			if f, ok := errors.AsType[*Failure](err); ok {
+				reason = f.Reason
+			}
+			if reason != c.reason || b.wrote != c.wrote {
+				t.Errorf("wrote %q, %v", b.wrote, err)
+			}
+		})
+	}
+}
+
+// recorder notes what is written, copies included.
+type recorder struct {
+	*board
+	wrote string
+}
+
+func (r *recorder) Write(c ComponentID, content []byte, ps Params) error {
+	r.wrote += string(content)
+	return r.board.Write(c, content, ps)
+}
+
+func (r *recorder) Copy(c, from ComponentID, ps Params) error {
+	return r.Write(c, r.flash[from.String()], ps)
 }

@@ -70,6 +70,26 @@ func (r Reason) String() string {
 	return fmt.Sprintf("reason %d", uint64(r))
 }
 
+// Explain tells a result to people: which command of the manifest failed, on
+// what, and what was found instead. The manifest must be the one reported on.
+func (r Result) Explain(m *Manifest) string {
+	at := r.Record
+	if at.Section == 0 {
+		return r.Reason.String()
+	}
+	text := fmt.Sprintf("%s: %s at %d", r.Reason, at.Section, at.Offset)
+	if c := m.At(at.Section, at.Offset); c != nil {
+		text = fmt.Sprintf("%s: %s in %s", r.Reason, c.Code, at.Section)
+	}
+	if id := m.Component(at.Component); id != nil {
+		text += fmt.Sprintf(", component %s", id)
+	}
+	for _, p := range at.Properties {
+		text += fmt.Sprintf(", found %s %s", p.Key, valueText(p.Value))
+	}
+	return clean(text)
+}
+
 // maxRecords of one report.
 const maxRecords = 256
 

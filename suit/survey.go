@@ -204,11 +204,7 @@ func (d *imagined) Invoke(ComponentID, []byte) error { return nil }
 func (d *imagined) Decrypts([]byte) bool { return true }
 
 func (d *imagined) Extended(_ context.Context, code Code, _ ComponentID, _ Params) (bool, error) {
-	switch code {
-	case CheckUseBefore, CheckDependency, CheckIsDependency, CheckBattery, CheckAuthorized, CheckVersion:
-		return d.decide(), nil
-	}
-	return true, nil
+	return !conditions[code] || d.decide(), nil
 }
 
 // classes are the vendor and class of each component that has both.
