@@ -280,7 +280,8 @@ func TestADependencyIsAManifestOfItsOwn(t *testing.T) {
 func TestWhatSomeDevicesRefuse(t *testing.T) {
 	ids := Params{{ParamVendor, VendorID("a")}, {ParamClass, VendorID("b")}}
 	asked := Sequence{{Code: OverrideParameters, Params: ids}, {Code: CheckVendor}, {Code: CheckClass}}
-	m := &Manifest{Version: 1, Sequence: 1, Components: []ComponentID{{"a"}, {"b"}}, Shared: asked}
+	m := &Manifest{Version: 1, Sequence: 1, Components: []ComponentID{{"a"}, {"b"}}, Shared: asked,
+		Sections: []Section{{Key: Validate, Sequence: Sequence{{Code: SetComponent, Index: Index{List: []uint64{0}}}, {Code: CheckVendor}}}}}
 	e := &Envelope{manifest: m.encode()}
 	e.manifest[1], e.manifest[2], e.manifest[3], e.manifest[4] = 2, 1, 1, 1 // the sequence number before the version
 	if err := e.Sign(signerFrom(t, "keys/own-p256-private.pem")); err != nil {

@@ -58,7 +58,7 @@ func surveyOf(m *Manifest) survey {
 func (s *survey) play(m *Manifest, d *imagined) {
 	var report Report
 	// Without its envelope, integrated payloads are fetched like any other.
-	err := run(context.Background(), d, &Envelope{}, m, []SectionKey{DependencyResolution, PayloadFetch, CandidateVerification, Install}, &report)
+	err := run(context.Background(), d, &Envelope{}, m, []SectionKey{DependencyResolution, PayloadFetch, CandidateVerification, Install, Validate}, &report)
 	for _, f := range d.files {
 		if !slices.ContainsFunc(s.files, f.same) {
 			s.files = append(s.files, f)
