@@ -24,4 +24,7 @@
 //	  Vehicle.Report    <-  Report
 //	                      getpackages ->
 //	                    <-  Packages
+//
+// Backend is the server's half at a node: it speaks for the fleet (ota.Push) with
+// all vehicles. Client is a device's half, an ota.Uplink.
 package rvi
