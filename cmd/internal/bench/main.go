@@ -134,7 +134,10 @@ func downloads(ctx context.Context, o options, dir string) error {
 		return err
 	}
 	defer web.stop()
-	for _, conns := range []int{1, 4} { // one leaves a core idle now and then, four do not
+	// One connection is the comparison. Four fill the cores, where what each
+	// program costs counts alone; but beside other work on the machine the
+	// one with more threads gets more of it.
+	for _, conns := range []int{1, 4} {
 		ours, theirs, err := o.sideBySide(conns, place{s.addr, path, o.size}, place{web.addr, web.path, o.size})
 		if err != nil {
 			return err
