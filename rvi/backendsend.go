@@ -2,11 +2,7 @@ package rvi
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/hex"
 	"fmt"
-	"io"
 	"sync"
 	"time"
 
@@ -23,16 +19,12 @@ type sending struct {
 	pkg    ota.PackageID
 	file   ota.Artifact
 	window int
-	body   *ota.Content // nil if it is not open
-	sent   time.Time    // when finish was; zero before that
+	sent   time.Time // when finish was; zero before that
 	pace   pace
-}
 
-func (f *sending) close() {
-	if f.body != nil {
-		_ = f.body.Body.Close() // it was only read
-		f.body = nil
-	}
+	mu       sync.Mutex   // taken last
+	body     *ota.Content // nil if it is not open
+	openings int          // times it was opened; guarded by the talk's mu, too
 }
 
 // resume goes on with what was begun before the server, or the vehicle, went
@@ -186,10 +178,9 @@ func (t *talk) obey(ctx context.Context, o Order) []Order {
 	if f == nil {
 		return nil
 	}
-	params, err := t.params(ctx, o, f)
+	err := t.sayOf(ctx, o, f)
 	switch kind := ota.KindOf(err); {
 	case err == nil:
-		t.say(ctx, o.Service, params)
 		return nil
 	case kind == ota.KindInternal || kind == ota.KindUnavailable:
 		t.b.grumble(t, "a file cannot be sent now", err)
@@ -210,66 +201,49 @@ func (t *talk) askForList(ctx context.Context) {
 	t.say(ctx, ServiceGetPackages, GetPackages{form}.AppendParams(nil))
 }
 
-// params are those of the message about a file that an order wants. That the
-// file is begun, or was sent as a whole, is written down before it is told.
-func (t *talk) params(ctx context.Context, o Order, f *sending) ([]byte, error) {
+// sayOf sends the message about a file that an order wants. That the file is
+// begun, or was sent as a whole, is written down before it is told.
+func (t *talk) sayOf(ctx context.Context, o Order, f *sending) error {
 	switch o.Service {
 	case ServiceStart:
 		f.sent = time.Time{}
-		return StartOf(o.Unit, f.file).AppendParams(nil), t.open(ctx, f)
+		if err := t.open(ctx, f); err != nil {
+			return err
+		}
+		t.say(ctx, o.Service, StartOf(o.Unit, f.file).AppendParams(nil))
 	case ServiceChunk:
 		if err := t.open(ctx, f); err != nil {
-			return nil, err
+			return err
 		}
-		return f.chunk(o)
-	}
-	f.close()
-	f.sent = t.b.opt.Now()
-	if err := t.push.Sent(ctx, f.update); err != nil {
-		t.failed("an update cannot be noted as sent", err) // a restart sends it again
-	}
-	return Finish{Unit: o.Unit, Signature: f.file.Signature}.AppendParams(nil), nil
-}
-
-// open opens a file that is to be read, which begins its update.
-func (t *talk) open(ctx context.Context, f *sending) error {
-	if f.body != nil {
-		return nil
-	}
-	body, err := t.push.Fetch(ctx, ota.FetchRequest{Update: f.update, Artifact: f.file.Name})
-	if err != nil {
-		return err
-	}
-	f.body = body
-	if body.Digest != f.file.SHA256 {
+		return t.sayChunk(ctx, o, f)
+	default:
 		f.close()
-		return ota.Fail(ota.KindConflict, "file_changed", "the file of %s is another one now", f.pkg)
+		f.sent = t.b.opt.Now()
+		if err := t.push.Sent(ctx, f.update); err != nil {
+			t.failed("an update cannot be noted as sent", err) // a restart sends it again
+		}
+		t.say(ctx, o.Service, Finish{Unit: o.Unit, Signature: f.file.Signature}.AppendParams(nil))
 	}
 	return nil
 }
 
-// pieces are the buffers chunks are read into, before they are written as text.
-var pieces = sync.Pool{New: func() any { return new([ChunkSize]byte) }}
-
-// chunk reads a piece of a file and makes its message.
-func (f *sending) chunk(o Order) ([]byte, error) {
-	buffer := pieces.Get().(*[ChunkSize]byte)
-	defer pieces.Put(buffer)
-	from := int64(o.Index-1) * ChunkSize
-	piece := buffer[:min(ChunkSize, f.file.Size-from)]
-	at, ok := f.body.Body.(io.Seeker)
+// sayChunk sends a chunk, which is read when it is written to the vehicle, if
+// the carrier can do that: so that a window of them holds one in memory.
+func (t *talk) sayChunk(ctx context.Context, o Order, f *sending) error {
+	opening := f.openings
+	params := func(b []byte) ([]byte, error) { return f.chunk(b, o, opening) }
+	late, ok := t.b.carrier.(lateCarrier)
 	if !ok {
-		return nil, fmt.Errorf("the file of %s cannot be read from the middle", f.pkg)
+		text, err := params(nil)
+		if err == nil {
+			t.say(ctx, o.Service, text)
+		}
+		return err
 	}
-	if _, err := at.Seek(from, io.SeekStart); err != nil {
-		return nil, err
+	if err := late.SendFunc(ctx, t.service(o.Service), params, MessageLife); err != nil {
+		t.b.grumble(t, "a message to the vehicle is lost", err)
 	}
-	if _, err := io.ReadFull(f.body.Body, piece); err != nil {
-		return nil, fmt.Errorf("read chunk %d of %s: %w", o.Index, f.pkg, err)
-	}
-	sum := sha256.Sum256(piece)
-	m := Chunk{Unit: o.Unit, Index: o.Index, Bytes: piece, SHA256: ota.Digest(hex.EncodeToString(sum[:]))}
-	return m.AppendParams(make([]byte, 0, base64.StdEncoding.EncodedLen(len(piece))+1024)), nil
+	return nil
 }
 
 // say sends a message to one of the vehicle's services. One that cannot be sent

@@ -168,7 +168,7 @@ func (c *courier) next() (delivery, bool) {
 // settle reports whether the delivery is to be tried again: a message is if
 // nobody was there and it may still find somebody.
 func (c *courier) settle(d delivery, err error) (again bool) {
-	if err == nil {
+	if err == nil || errors.Is(err, errWithdrawn) {
 		return false
 	}
 	c.n.mu.Lock()

@@ -38,7 +38,7 @@ func (n *Node) Send(ctx context.Context, service string, params json.RawMessage,
 // window of chunks, say. It may be called more than once, if a link breaks, or
 // not at all; by one goroutine at a time, which serves that peer alone. Its
 // error, and what is no JSON, is told to Options.Audit (not_made), and the
-// message is discarded.
+// message is discarded. If it appends nothing the message is not needed any more.
 func (n *Node) SendFunc(ctx context.Context, service string, params func(buf []byte) ([]byte, error), timeout time.Duration) error {
 	return n.sendWithin(ctx, &parcel{service: service, make: params}, timeout)
 }

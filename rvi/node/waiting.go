@@ -2,6 +2,7 @@ package node
 
 import (
 	"cmp"
+	"errors"
 	"maps"
 	"slices"
 	"time"
@@ -27,8 +28,14 @@ func (p *parcel) open(buf []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(params) == 0 {
+		return nil, errWithdrawn
+	}
 	return params, checkJSON(params)
 }
+
+// errWithdrawn says that a message is not needed any more, by who sent it.
+var errWithdrawn = errors.New("withdrawn")
 
 // size is what the parcel counts for in queues, where parameters that are still
 // to be made are not.

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"errors"
 	"slices"
 	"time"
 )
@@ -58,7 +59,9 @@ func (l *link) writeNext(m *letter) bool {
 	var params []byte
 	if it.parcel != nil {
 		var err error
-		if params, err = it.parcel.open(m.made[:0]); err != nil {
+		if params, err = it.parcel.open(m.made[:0]); errors.Is(err, errWithdrawn) {
+			return l.written(withdrawn, "")
+		} else if err != nil {
 			return l.written("not_made", err.Error())
 		}
 		if it.parcel.make != nil {
@@ -102,6 +105,9 @@ func (l *link) wording() wording {
 	return w
 }
 
+// withdrawn is no refusal: nobody has to be told.
+const withdrawn = "withdrawn"
+
 // written takes the first item off the queue, unless the link died meanwhile
 // and the queue with it. A refusal says why the parcel could not be written.
 func (l *link) written(refusal, detail string) bool {
@@ -112,6 +118,7 @@ func (l *link) written(refusal, detail string) bool {
 	}
 	it := l.pop()
 	switch {
+	case refusal == withdrawn:
 	case refusal != "":
 		l.n.audit(refusal, l.peer.String(), it.parcel.service, detail)
 	case it.parcel != nil:
