@@ -238,7 +238,7 @@ func TestCookies(t *testing.T) {
 }
 
 // clientHelloOf is what a client sends first.
-func clientHelloOf(t *testing.T) []byte {
+func clientHelloOf(t testing.TB) []byte {
 	c, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
