@@ -152,11 +152,11 @@ func (v *vehicles) stop() {
 	if v == nil {
 		return
 	}
-	for _, l := range v.serving {
-		_ = l.Close() // it may be closed already
-	}
 	if v.node != nil {
 		_ = v.node.Close() // it returns nil
+	}
+	for _, l := range v.serving {
+		_ = l.Close() // unless it served, and is closed already
 	}
 	if v.calls != nil {
 		_ = v.calls.Close()

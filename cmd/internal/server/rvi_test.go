@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -194,15 +195,62 @@ func TestWhatProgramsRegisterAtTheEdgeOutlivesTheServer(t *testing.T) {
 	}
 }
 
+// TestAServerAtAnotherProcessesNode has the server join a node that a vehicle
+// was linked to before.
 func TestAServerAtAnotherProcessesNode(t *testing.T) {
-	other := start(t, rviConfig(t)) // any node will do
+	n, err := node.New(node.Options{Prefix: rvi.BackendPrefix, Plain: node.Vehicles(rvi.BackendPrefix), Audit: func(e node.Event) { t.Logf("%+v", e) },
+		Rights: node.Rights{{Receive: []string{rvi.BackendPrefix + "sota/"}, Invoke: []string{"genivi.org/vin/"}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = n.Close() })
+	links, edge := listenLocally(t), listenLocally(t)
+	go func() { _ = n.ServeLink(links) }()
+	go func() { _ = n.ServeEdge(edge) }()
+	first := (&life{t: t}).vehicle(rvi.Identity{VIN: "VIN1"}, nil)
+	first.connect(links.Addr().String(), first.Connect)
+
 	c := testConfig(filepath.Join(t.TempDir(), "data"))
-	c.Auth, c.RVINode = AuthNone, "http://"+other.RVIEdge
+	c.Auth, c.RVINode = AuthNone, "http://"+edge.Addr().String()
 	l := start(t, c)
 	if l.RVIEdge != "" || !strings.Contains(l.log.String(), "called_at=127.0.0.1:") {
 		t.Errorf("%+v\n%s", l.Addresses, l.log)
 	}
+	for range rvi.AtBackend {
+		first.next(first.news, "the backend's services")
+	}
+	l.shows("genivi.org/vin/VIN1/", `"protocol":"rvi"`)
+	second := l.vehicle(rvi.Identity{VIN: "VIN2"}, nil)
+	second.connect(links.Addr().String(), second.Connect)
+	l.shows("genivi.org/vin/VIN2/", `"protocol":"rvi"`)
 	if err := l.end(); err != nil {
 		t.Error(err)
+	}
+}
+
+func listenLocally(t *testing.T) net.Listener {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func TestTheAuditDoesNotFillTheDisk(t *testing.T) {
+	var lines syncBuffer
+	now := time.Now()
+	a := newAudit(slog.New(slog.NewTextHandler(&lines, nil)), func() time.Time { return now })
+	for range 10 * auditBurst {
+		a.tell(node.Event{Reason: "unauthorized", Peer: "genivi.org/vin/V/"})
+	}
+	now = now.Add(time.Second)
+	a.tell(node.Event{Reason: "link_broken"})
+	text := lines.String()
+	if n := strings.Count(text, "\n"); n != auditBurst+1 {
+		t.Errorf("%d lines", n)
+	}
+	if !strings.Contains(text, "level=INFO msg=rvi reason=link_broken") || !strings.HasSuffix(text, "untold_before=4500\n") {
+		t.Error(text[len(text)-300:])
 	}
 }

@@ -23,7 +23,7 @@ type audit struct {
 
 const (
 	auditBurst  = 500
-	auditSecond = 10 // lines, once the burst is used up
+	auditSecond = 1 // lines, once the burst is used up
 )
 
 func newAudit(log *slog.Logger, now func() time.Time) *audit {
