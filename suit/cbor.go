@@ -19,6 +19,7 @@ const (
 	maxElements = 4096     // of one array
 	maxPairs    = 1024     // of one map
 	maxParams   = 32       // of one component
+	maxTargets  = 256      // components, and as many dependencies
 )
 
 // The major types of CBOR (RFC 8949 3.1).

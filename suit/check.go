@@ -17,14 +17,17 @@ type Rules struct {
 	// Stored finds the file that a URI names.
 	Stored func(uri string) (File, error)
 	// Known reports whether devices of this class are known.
-	Known func(vendor, class uuid.UUID) bool
+	Known func(Class) bool
 	// Last is the highest sequence number a class was given before, ok false
 	// for none.
-	Last func(vendor, class uuid.UUID) (sequence uint64, ok bool)
+	Last func(Class) (sequence uint64, ok bool)
 	// Delivery: devices are to be told of the manifest now, so that its files
 	// must be there.
 	Delivery bool
 }
+
+// Class is a vendor's class of devices; see VendorID and ClassID.
+type Class struct{ Vendor, ID uuid.UUID }
 
 // File is a stored file.
 type File struct {
@@ -44,6 +47,8 @@ type Verdict struct {
 	Envelope *Envelope // nil if it is not readable
 	Manifest *Manifest // nil if it is not readable
 	Signer   *Key      // the trusted key, nil if there is none
+	Classes  []Class   // of devices it is for; none if it does not check
+	URIs     []string  // of files that some device will fetch, those in the envelope left out
 	Findings []Finding
 }
 
@@ -103,8 +108,12 @@ func Check(file []byte, r Rules) (*Verdict, error) {
 	}
 	s := surveyOf(m)
 	v.checkCommands(s)
-	v.checkClasses(s, r)
+	v.Classes = s.classes
+	v.checkClasses(r)
 	for _, f := range s.files {
+		if _, inside := e.Payload(f.uri); !inside && !slices.Contains(v.URIs, f.uri) {
+			v.URIs = append(v.URIs, f.uri)
+		}
 		if err := v.checkFile(f, r); err != nil {
 			return v, err
 		}
@@ -224,19 +233,19 @@ func (v *Verdict) checkCommands(s survey) {
 	})
 }
 
-func (v *Verdict) checkClasses(s survey, r Rules) {
-	if len(s.classes) == 0 {
+func (v *Verdict) checkClasses(r Rules) {
+	if len(v.Classes) == 0 {
 		v.warn(FoundAnyClass, "the manifest checks no vendor and class: any device would take it")
 	}
-	for _, c := range s.classes {
-		if r.Known != nil && !r.Known(c[0], c[1]) {
-			v.fault(FoundClass, "no device is known of vendor %s and class %s", c[0], c[1])
+	for _, c := range v.Classes {
+		if r.Known != nil && !r.Known(c) {
+			v.fault(FoundClass, "no device is known of vendor %s and class %s", c.Vendor, c.ID)
 		}
 		if r.Last == nil {
 			continue
 		}
-		if last, ok := r.Last(c[0], c[1]); ok && v.Manifest.Sequence <= last {
-			v.fault(FoundSequence, "sequence number %d is not above %d, which class %s was given before", v.Manifest.Sequence, last, c[1])
+		if last, ok := r.Last(c); ok && v.Manifest.Sequence <= last {
+			v.fault(FoundSequence, "sequence number %d is not above %d, which class %s was given before", v.Manifest.Sequence, last, c.ID)
 		}
 	}
 }

@@ -41,8 +41,8 @@ func TestVectorsGetTheirVerdict(t *testing.T) {
 	}
 }
 
-func lastIs(n uint64) func(_, _ uuid.UUID) (uint64, bool) {
-	return func(_, _ uuid.UUID) (uint64, bool) { return n, true }
+func lastIs(n uint64) func(Class) (uint64, bool) {
+	return func(Class) (uint64, bool) { return n, true }
 }
 
 // shelf is a store of files by the last part of their URI.
@@ -78,13 +78,16 @@ func codes(v *Verdict) (found []string) {
 
 func TestAReleaseAsItShouldBe(t *testing.T) {
 	file := vectorFile(t, samr21Manifest)
-	board := VendorID("riot-os.org")
+	class := Class{VendorID("riot-os.org"), ClassID(VendorID("riot-os.org"), "samr21-xpro")}
 	v, err := Check(file, Rules{
 		Trusted: keysFrom(t, "keys/riot-ed25519-public.pem"), Stored: riotShelf(t).find, Delivery: true, Last: lastIs(1699999999),
-		Known: func(vendor, class uuid.UUID) bool { return vendor == board && class == ClassID(board, "samr21-xpro") },
+		Known: func(c Class) bool { return c == class },
 	})
 	if err != nil || len(v.Findings) > 0 {
 		t.Errorf("%v, %v", v.Findings, err)
+	}
+	if !slices.Equal(v.Classes, []Class{class}) || len(v.URIs) != 2 {
+		t.Errorf("for %v, with %q", v.Classes, v.URIs)
 	}
 }
 
@@ -94,7 +97,7 @@ func TestAllReasonsAreTold(t *testing.T) {
 	files["slot1.1700000000.bin"] = []byte("not this")
 	v, err := Check(vectorFile(t, samr21Manifest), Rules{
 		Trusted: keysFrom(t, "keys/own-ed25519-public.pem"), Stored: files.find, Last: lastIs(1700000000),
-		Known: func(_, _ uuid.UUID) bool { return false },
+		Known: func(Class) bool { return false },
 	})
 	if err != nil {
 		t.Fatal(err)

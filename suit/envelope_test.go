@@ -154,3 +154,40 @@ func TestManyAlternativesAreCutShort(t *testing.T) {
 		t.Errorf("%v, %v", codes(v), err)
 	}
 }
+
+// TestASmallManifestMayNotAskForMuchWork: sequences in sequences, for all of
+// many components, again and again.
+func TestASmallManifestMayNotAskForMuchWork(t *testing.T) {
+	all := Command{Code: SetComponent, Index: Index{All: true}}
+	params := make(Params, maxParams)
+	for i := range params {
+		params[i] = Param{ParamKey(-300 - i), Raw{1}}
+	}
+	for name, inner := range map[string]Command{
+		"selecting":  all,
+		"setting":    {Code: OverrideParameters, Params: params},
+		"asking":     {Code: CheckUseBefore},
+		"trying":     {Code: TryEach, Tries: []Sequence{{{Code: CheckUseBefore}, {Code: Abort}}, {}}},
+		"setting as": {Code: OverrideMultiple, Many: []IndexParams{{0, params}, {1, params}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			seq := Sequence{all, inner, inner, inner, inner}
+			for range maxNested - 1 {
+				seq = Sequence{all, {Code: RunSequence, Run: seq}}
+			}
+			m := &Manifest{Version: 1, Sections: []Section{{Key: Install, Sequence: seq}}}
+			for i := range maxTargets {
+				m.Components = append(m.Components, ComponentID{string(rune('a' + i%26)), string(rune('a' + i/26))})
+			}
+			file := envelopeOf(m.encode())
+			began := time.Now()
+			v, err := Check(file, Rules{})
+			if err != nil || !strings.Contains(strings.Join(v.Reasons(), "; "), "steps") {
+				t.Errorf("%q, %v", v.Reasons(), err)
+			}
+			if took := time.Since(began); took > 5*time.Second {
+				t.Errorf("%d bytes took %s", len(file), took)
+			}
+		})
+	}
+}

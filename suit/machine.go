@@ -43,6 +43,9 @@ func (m *machine) section(key SectionKey, seq Sequence) error {
 // always errors (7.2, rule 8).
 func (m *machine) sequence(seq Sequence, soft bool) (done bool, err error) {
 	for _, c := range seq {
+		if err := m.step(c, 1+len(c.Many)); err != nil {
+			return false, err
+		}
 		switch c.Code {
 		case SetComponent:
 			err = m.selectComponents(c)
@@ -68,6 +71,13 @@ func (m *machine) sequence(seq Sequence, soft bool) (done bool, err error) {
 	return true, nil
 }
 
+func (m *machine) step(c Command, n int) error {
+	if m.steps += n; m.steps > maxSteps {
+		return m.fail(c, 0, ReasonOperation, ota.Invalid("it takes more than %d steps", maxSteps))
+	}
+	return nil
+}
+
 func (m *machine) selectComponents(c Command) error {
 	m.index = c.Index.List
 	if c.Index.All {
@@ -90,8 +100,8 @@ func (m *machine) forEach(c Command, soft bool) (done bool, err error) {
 	selected := m.index
 	defer func() { m.index = selected }()
 	for _, i := range selected {
-		if m.steps++; m.steps > maxSteps {
-			return false, m.fail(c, i, ReasonOperation, ota.Invalid("it takes more than %d steps", maxSteps))
+		if err := m.step(c, 1); err != nil {
+			return false, err
 		}
 		m.index = []uint64{i}
 		err := m.one(c, i)

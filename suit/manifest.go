@@ -220,6 +220,9 @@ func (m *Manifest) readCommonKey(key int64, value item) error {
 
 func (m *Manifest) readComponents(value item) error {
 	elements, err := value.array()
+	if len(elements) > maxTargets {
+		return ota.Invalid("there are more than %d", maxTargets)
+	}
 	for i := 0; err == nil && i < len(elements); i++ {
 		var id ComponentID
 		id, err = readComponent(elements[i])
@@ -230,6 +233,9 @@ func (m *Manifest) readComponents(value item) error {
 
 func (m *Manifest) readDependencies(value item) error {
 	pairs, err := value.pairs()
+	if err == nil && len(pairs) > maxTargets {
+		err = ota.Invalid("there are more than %d", maxTargets)
+	}
 	if err != nil {
 		return err
 	}

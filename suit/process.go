@@ -3,7 +3,7 @@ package suit
 import (
 	"context"
 	"fmt"
-	"math"
+	"strings"
 
 	"github.com/updraft-ota/updraft/ota"
 )
@@ -79,6 +79,13 @@ func (p *Processor) accept(envelope []byte) (*Envelope, *Manifest, error) {
 	if err != nil {
 		return e, nil, &Failure{Reason: ReasonParse, Err: err}
 	}
+	if e.Dialect == RIOT {
+		v := Verdict{Envelope: e, Manifest: m}
+		v.checkRIOT(len(envelope))
+		if !v.OK() {
+			return e, nil, &Failure{Reason: ReasonParse, Err: ota.Invalid("%s", strings.Join(v.Reasons(), "; "))}
+		}
+	}
 	return e, m, nil
 }
 
@@ -91,9 +98,6 @@ func (p *Processor) current(m *Manifest, sections []SectionKey) error {
 	installing := sections[len(sections)-1] == Validate
 	if last := p.Installed; last != nil && (m.Sequence < *last || m.Sequence == *last && m.Dialect == RIOT && installing) {
 		return &Failure{Reason: ReasonCondition, Err: ota.Invalid("sequence number %d is not newer than %d, which is installed", m.Sequence, *last)}
-	}
-	if m.Dialect == RIOT && m.Sequence > math.MaxUint32 {
-		return &Failure{Reason: ReasonParse, Err: ota.Invalid("sequence number %d is longer than 32 bits", m.Sequence)}
 	}
 	for _, key := range sections {
 		s := m.Section(key)

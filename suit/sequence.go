@@ -116,6 +116,9 @@ func readIndex(arg item) (Index, error) {
 		return Index{All: all}, err
 	case majorArray:
 		elements, err := arg.array()
+		if len(elements) > maxTargets {
+			return Index{}, ota.Invalid("it selects more than %d components", maxTargets)
+		}
 		index := Index{List: make([]uint64, len(elements))}
 		for i := 0; err == nil && i < len(elements); i++ {
 			index.List[i], err = elements[i].uint()
@@ -168,10 +171,16 @@ func readMany(arg item) ([]IndexParams, error) {
 
 func readCopies(arg item) ([]Copied, error) {
 	pairs, err := arg.pairs()
+	if len(pairs) > maxParams {
+		return nil, ota.Invalid("it copies from more than %d components", maxParams)
+	}
 	copies := make([]Copied, len(pairs))
 	for i := 0; err == nil && i < len(pairs); i++ {
 		if copies[i].From, err = pairs[i].key.uint(); err == nil {
 			copies[i].Keys, err = pairs[i].value.ints()
+		}
+		if len(copies[i].Keys) > maxParams {
+			err = ota.Invalid("it copies more than %d parameters", maxParams)
 		}
 	}
 	return copies, err

@@ -27,32 +27,29 @@ type wanted struct {
 // out on one after another, each of which answers one question differently.
 type survey struct {
 	files    []wanted
-	classes  [][2]uuid.UUID // vendor and class of devices that go through with it
-	problems []error        // what no device could do
-	capped   bool           // there are more sorts of devices than were played
+	classes  []Class // of devices that go through with it
+	problems []error // what no device could do
+	capped   bool    // there are more sorts of devices than were played
 }
 
+// surveyOf plays devices: first one that says yes to every question, then
+// those that say no to one, and so on. No is what leads to alternatives.
 func surveyOf(m *Manifest) survey {
 	var s survey
-	var answers []bool
-	for run := 0; ; run++ {
-		if run == maxRuns {
-			s.capped = true
-			return s
-		}
-		d := &imagined{manifest: m, answers: answers, ids: map[question]uuid.UUID{}, not: map[question][]uuid.UUID{},
-			slots: map[string]uint64{}, notSlots: map[string][]uint64{}, filled: map[string]bool{}}
+	waiting := [][]bool{nil}
+	for run := 0; run < len(waiting); run++ {
+		first := waiting[run]
+		d := imagine(m, first)
 		s.play(m, d)
-		// Next, the last question that was answered with yes gets a no.
-		last := len(d.answers) - 1
-		for last >= 0 && !d.answers[last] {
-			last--
+		for i := len(first); i < len(d.answers); i++ {
+			if len(waiting) == maxRuns {
+				s.capped = true
+				break
+			}
+			waiting = append(waiting, append(slices.Clone(d.answers[:i]), false))
 		}
-		if last < 0 {
-			return s
-		}
-		answers = append(slices.Clone(d.answers[:last]), false)
 	}
+	return s
 }
 
 func (s *survey) play(m *Manifest, d *imagined) {
@@ -99,6 +96,11 @@ type imagined struct {
 	notSlots map[string][]uint64
 	filled   map[string]bool // components with an image that fits
 	files    []wanted
+}
+
+func imagine(m *Manifest, answers []bool) *imagined {
+	return &imagined{manifest: m, answers: slices.Clone(answers), ids: map[question]uuid.UUID{}, not: map[question][]uuid.UUID{},
+		slots: map[string]uint64{}, notSlots: map[string][]uint64{}, filled: map[string]bool{}}
 }
 
 // question is who a component is.
@@ -208,12 +210,12 @@ func (d *imagined) Extended(_ context.Context, code Code, _ ComponentID, _ Param
 }
 
 // classes are the vendor and class of each component that has both.
-func (d *imagined) classes() (found [][2]uuid.UUID) {
+func (d *imagined) classes() (found []Class) {
 	for _, c := range d.manifest.Components {
 		vendor, isVendor := d.ids[question{ParamVendor, c.String()}]
 		class, isClass := d.ids[question{ParamClass, c.String()}]
 		if isVendor && isClass {
-			found = append(found, [2]uuid.UUID{vendor, class})
+			found = append(found, Class{vendor, class})
 		}
 	}
 	return found
