@@ -17,10 +17,10 @@ type Rules struct {
 	// Stored finds the file that a URI names.
 	Stored func(uri string) (File, error)
 	// Known reports whether devices of this class are known.
-	Known func(Class) bool
+	Known func(vendor, class uuid.UUID) bool
 	// Last is the highest sequence number a class was given before, ok false
 	// for none.
-	Last func(Class) (sequence uint64, ok bool)
+	Last func(vendor, class uuid.UUID) (sequence uint64, ok bool)
 	// Delivery: devices are to be told of the manifest now, so that its files
 	// must be there.
 	Delivery bool
@@ -238,13 +238,13 @@ func (v *Verdict) checkClasses(r Rules) {
 		v.warn(FoundAnyClass, "the manifest checks no vendor and class: any device would take it")
 	}
 	for _, c := range v.Classes {
-		if r.Known != nil && !r.Known(c) {
+		if r.Known != nil && !r.Known(c.Vendor, c.ID) {
 			v.fault(FoundClass, "no device is known of vendor %s and class %s", c.Vendor, c.ID)
 		}
 		if r.Last == nil {
 			continue
 		}
-		if last, ok := r.Last(c); ok && v.Manifest.Sequence <= last {
+		if last, ok := r.Last(c.Vendor, c.ID); ok && v.Manifest.Sequence <= last {
 			v.fault(FoundSequence, "sequence number %d is not above %d, which class %s was given before", v.Manifest.Sequence, last, c.ID)
 		}
 	}

@@ -41,8 +41,8 @@ func TestVectorsGetTheirVerdict(t *testing.T) {
 	}
 }
 
-func lastIs(n uint64) func(Class) (uint64, bool) {
-	return func(Class) (uint64, bool) { return n, true }
+func lastIs(n uint64) func(_, _ uuid.UUID) (uint64, bool) {
+	return func(_, _ uuid.UUID) (uint64, bool) { return n, true }
 }
 
 // shelf is a store of files by the last part of their URI.
@@ -81,7 +81,7 @@ func TestAReleaseAsItShouldBe(t *testing.T) {
 	class := Class{VendorID("riot-os.org"), ClassID(VendorID("riot-os.org"), "samr21-xpro")}
 	v, err := Check(file, Rules{
 		Trusted: keysFrom(t, "keys/riot-ed25519-public.pem"), Stored: riotShelf(t).find, Delivery: true, Last: lastIs(1699999999),
-		Known: func(c Class) bool { return c == class },
+		Known: func(vendor, id uuid.UUID) bool { return Class{vendor, id} == class },
 	})
 	if err != nil || len(v.Findings) > 0 {
 		t.Errorf("%v, %v", v.Findings, err)
@@ -97,7 +97,7 @@ func TestAllReasonsAreTold(t *testing.T) {
 	files["slot1.1700000000.bin"] = []byte("not this")
 	v, err := Check(vectorFile(t, samr21Manifest), Rules{
 		Trusted: keysFrom(t, "keys/own-ed25519-public.pem"), Stored: files.find, Last: lastIs(1700000000),
-		Known: func(Class) bool { return false },
+		Known: func(_, _ uuid.UUID) bool { return false },
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -131,10 +131,10 @@ func (p verification) rules(hasLast bool) (suit.Rules, error) {
 	if p.vendor != "" {
 		wanted := identifier(p.vendor, suit.VendorID)
 		board := identifier(p.class, func(text string) uuid.UUID { return suit.ClassID(wanted, text) })
-		r.Known = func(c suit.Class) bool { return c.Vendor == wanted && (p.class == "" || c.ID == board) }
+		r.Known = func(vendor, class uuid.UUID) bool { return vendor == wanted && (p.class == "" || class == board) }
 	}
 	if hasLast {
-		r.Last = func(suit.Class) (uint64, bool) { return p.last, true }
+		r.Last = func(_, _ uuid.UUID) (uint64, bool) { return p.last, true }
 	}
 	return r, err
 }
