@@ -190,3 +190,29 @@ func TestControlCharactersInMsgpack(t *testing.T) {
 		}
 	})
 }
+
+// Half messages do not use up the buffers of those who send whole ones.
+func TestACrowdOfHalfFrames(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := &log{}
+		o := serverOptions(l)
+		o.BufferBytes = 4 << 20
+		n := start(t, o)
+		ack := handle(t, n, "/sota/ack")
+		good := meet(t, n)
+		good.say(hello + sa("av", "genivi.org/vin/GOOD/sota/notify"))
+		for range 24 {
+			meet(t, n).say(hello + `{"cmd":"` + strings.Repeat("x", 2000))
+		}
+		time.Sleep(3 * time.Second)
+		for range 3 {
+			good.say(rcv(backend+"sota/ack", `"`+strings.Repeat("A", 88<<10)+`"`))
+		}
+		if got := ack.take(); len(got) != 3 || good.closed() {
+			t.Errorf("%d of the other's messages are taken", len(got))
+		}
+		if got := l.reasons(); !slices.Equal(got, []string{"out_of_buffers"}) {
+			t.Errorf("%q", got)
+		}
+	})
+}

@@ -25,7 +25,7 @@ const (
 	maxSockets     = 64       // websockets at the edge
 
 	strangerPatience = 10 * time.Second // for TLS and the first au (rvi.md 3.3)
-	strangerRight    = 2 * time.Second  // after which a stranger makes room for another
+	strangerRight    = 2 * time.Second  // after which a stranger, or half a message, makes room for another
 	framePatience    = time.Minute      // from the first byte of a message to its last
 	writePatience    = 30 * time.Second // for the peer to take one message
 	piecePatience    = 30 * time.Second // for the next fragment (rvi.md 3.8)

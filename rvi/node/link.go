@@ -45,6 +45,7 @@ type link struct {
 	heard      time.Time
 	pieces     map[string]*piece
 	complaints brevity
+	halfSince  time.Time // when a message began to need a large buffer; zero if none does
 
 	out            []item
 	outBytes       int
@@ -153,7 +154,7 @@ func (n *Node) au() []byte {
 // run reads the link to its end, and returns whether its peer was ever
 // authorised.
 func (l *link) run() (greeted bool) {
-	r := &reader{conn: l.conn, budget: &l.n.budget, limit: l.limit, until: l.patience}
+	r := &reader{conn: l.conn, budget: &l.n.budget, limit: l.limit, until: l.patience, half: l.half, yield: l.n.yield}
 	defer r.drop()
 	var end error
 	for end == nil {
@@ -249,6 +250,34 @@ func (l *link) limit() int {
 		return min(maxStranger, l.n.opt.MessageBytes)
 	}
 	return l.n.opt.MessageBytes
+}
+
+func (l *link) half(begun bool) {
+	l.n.mu.Lock()
+	defer l.n.unlock()
+	l.halfSince = time.Time{}
+	if begun {
+		l.halfSince = time.Now()
+	}
+}
+
+// yield ends the link that has been in the middle of a message the longest, if
+// that is long enough, as there are no buffers left.
+func (n *Node) yield() bool {
+	n.mu.Lock()
+	defer n.unlock()
+	var slowest *link
+	for l := range n.links {
+		if !l.halfSince.IsZero() && (slowest == nil || l.halfSince.Before(slowest.halfSince)) {
+			slowest = l
+		}
+	}
+	if slowest == nil || time.Since(slowest.halfSince) < strangerRight {
+		return false
+	}
+	slowest.audit("out_of_buffers", "", "it does not end its message, and others need its buffer")
+	slowest.kill()
+	return true
 }
 
 // patience is until when the peer has to send more. It need not send anything,

@@ -38,11 +38,14 @@ type reader struct {
 	budget *budget
 	limit  func() int                   // bytes of one message, now
 	until  func(partial bool) time.Time // how long to wait for more; zero is for ever
+	half   func(bool)                   // told when a message that holds a large buffer begins to come, and when it is whole
+	yield  func() bool                  // makes another link give its buffer back, if one has had it for long
 
 	small   [smallBuffer]byte
 	buf     []byte // small, or a large one
 	r, w    int    // what of buf has been read from conn, but not dealt with
 	taken   int    // bytes of the message that next returned last
+	marked  bool   // half was told so
 	partial bool   // the deadline set is that of a message that has begun
 	armed   bool
 }
@@ -70,11 +73,21 @@ func (r *reader) next() (message []byte, msgpack bool, err error) {
 			return nil, false, closing("too_large")
 		case n > 0:
 			r.taken = n
+			r.mark(false)
 			return r.buf[r.r : r.r+n], find.msgpack, nil
 		}
+		r.mark(len(r.buf) > smallBuffer)
 		if err := r.fill(); err != nil {
 			return nil, false, err
 		}
+	}
+}
+
+// mark tells whether a message that is not whole holds a large buffer.
+func (r *reader) mark(half bool) {
+	if half != r.marked {
+		r.marked = half
+		r.half(half)
 	}
 }
 
@@ -153,7 +166,10 @@ func (r *reader) room() error {
 		size = 2 * len(r.buf)
 	}
 	if !r.budget.take(size) {
-		return closing("out_of_buffers")
+		if !r.yield() {
+			return closing("out_of_buffers")
+		}
+		r.budget.give(-size) // on account of what the other gives back
 	}
 	var grown []byte
 	if size == largeBuffer {
