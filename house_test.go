@@ -28,7 +28,7 @@ var rooms = map[string][]string{
 	"store":            {"ota"},
 	"httpapi":          {"ota"},
 	"httpapi/operator": {"ota", "fleet", "httpapi"},
-	"fleet":            {"ota", "sign"},
+	"fleet":            {"ota", "sign", "suit"},
 	"agent":            {"ota", "sign"},
 	"agent/gateway":    {"ota", "agent"},
 	"agent/pacman":     {"ota", "agent"},

@@ -14,11 +14,13 @@ import (
 	"errors"
 	"log/slog"
 	"regexp"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/updraft-ota/updraft/ota"
+	"github.com/updraft-ota/updraft/suit"
 )
 
 // Options are the parts and settings of a Fleet. Store and Blobs are
@@ -35,6 +37,17 @@ type Options struct {
 	// such as the original's; nil adds no rule.
 	PackageName, PackageVersion *regexp.Regexp
 
+	// SUITKeys may sign manifests for constrained devices. Without any, it is
+	// not checked whose a signature is.
+	SUITKeys []suit.Key
+	// RequireSUIT refuses files that have the name of a manifest and are none.
+	RequireSUIT bool
+	// CoAPRoot tells where devices find the files of this server, such as
+	// "coap://[fd00::1]:5683"; nil, or "", if they do not.
+	CoAPRoot func() string
+	// Trigger speaks first to devices that are CoAP servers; nil if nothing does.
+	Trigger ota.Trigger
+
 	// DeviceGone is called once a device has been removed or its credential
 	// replaced: whatever proves its identity ends now.
 	DeviceGone func(ota.DeviceID)
@@ -49,6 +62,9 @@ type Fleet struct {
 	Options
 	bell bell
 	seen seen
+
+	publishing sync.Mutex // held from looking at what is there until the decision is written
+	manifests  manifests
 }
 
 // DefaultMaxUpload is the largest artifact accepted unless configured: 4 GiB.
@@ -61,6 +77,9 @@ func New(o Options) *Fleet {
 	}
 	if o.DeviceGone == nil {
 		o.DeviceGone = func(ota.DeviceID) {}
+	}
+	if o.CoAPRoot == nil {
+		o.CoAPRoot = func() string { return "" }
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

@@ -1,0 +1,99 @@
+package fleet
+
+import (
+	"context"
+	"slices"
+	"sync"
+
+	"github.com/google/uuid"
+
+	"github.com/updraft-ota/updraft/ota"
+	"github.com/updraft-ota/updraft/suit"
+)
+
+// ledger finds the highest sequence number a class of devices was given,
+// other than by kin.
+type ledger struct {
+	f   *Fleet
+	ctx context.Context
+	ns  ota.Namespace
+	kin []ota.Artifact
+
+	highest map[[2]uuid.UUID]uint64 // nil until asked for
+	err     error
+}
+
+func (l *ledger) last(vendor, class uuid.UUID) (uint64, bool) {
+	if l.highest == nil {
+		l.highest = map[[2]uuid.UUID]uint64{}
+		l.err = l.read()
+	}
+	n, ok := l.highest[[2]uuid.UUID{vendor, class}]
+	return n, ok
+}
+
+func (l *ledger) read() error {
+	packages, err := l.f.Packages(l.ctx, ota.PackageFilter{Namespace: l.ns})
+	if err != nil {
+		return err
+	}
+	for _, p := range packages {
+		for _, a := range p.Artifacts {
+			if slices.ContainsFunc(l.kin, func(k ota.Artifact) bool { return k.SHA256 == a.SHA256 }) {
+				continue
+			}
+			r, err := l.f.release(l.ctx, a)
+			if err != nil && ota.KindOf(err) != ota.KindCorrupt { // that one is told of elsewhere
+				return err
+			}
+			for _, c := range r.classes {
+				l.highest[c] = max(l.highest[c], r.sequence)
+			}
+		}
+	}
+	return nil
+}
+
+// release is what a manifest is for; it has no classes if it is none.
+type release struct {
+	classes  [][2]uuid.UUID // vendor and class
+	sequence uint64
+}
+
+// manifests remembers what stored files are for: bytes do not change.
+type manifests struct {
+	mu    sync.Mutex
+	known map[ota.Digest]release
+}
+
+// maxKnown bounds what is remembered, in files.
+const maxKnown = 50_000
+
+func (f *Fleet) release(ctx context.Context, a ota.Artifact) (r release, err error) {
+	f.manifests.mu.Lock()
+	defer f.manifests.mu.Unlock()
+	if r, ok := f.manifests.known[a.SHA256]; ok {
+		return r, nil
+	}
+	text, err := f.suitFile(ctx, a)
+	if err != nil {
+		return r, err
+	}
+	if text != nil {
+		v, err := suit.Check(text, suit.Rules{Known: func(vendor, class uuid.UUID) bool {
+			r.classes = append(r.classes, [2]uuid.UUID{vendor, class})
+			return true
+		}})
+		if err != nil {
+			return r, err
+		}
+		if v.Manifest != nil {
+			r.sequence = v.Manifest.Sequence
+		}
+	}
+	if f.manifests.known == nil || len(f.manifests.known) >= maxKnown {
+		f.manifests.known = map[ota.Digest]release{}
+	}
+	f.manifests.known[a.SHA256] = r
+	return r, nil
+}
