@@ -106,7 +106,7 @@ func (t *talk) hear(ctx context.Context, m BackendMessage) error {
 // accepted begins what the vehicle wants, in the order of its queue. What it has
 // no update for is skipped, and the first of that is the error.
 func (t *talk) accepted(ctx context.Context, m BackendStart) error {
-	c := contact{Dialect: m.Dialect().String(), Window: min(m.Window, maxWindow)}
+	c := contact{Dialect: m.Dialect().String(), Window: min(m.Window, t.b.maxWindow())}
 	if m.Services != t.usual() {
 		c.Services = &m.Services
 	}

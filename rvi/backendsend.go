@@ -9,9 +9,19 @@ import (
 	"github.com/updraft-ota/updraft/ota"
 )
 
-// maxWindow is how many chunks of a file are sent without waiting for an ack:
-// those of Transfers files together must fit into a node's queue for one peer.
-const maxWindow = 3
+// edgeWindow is how many chunks of a file are handed to a node in another
+// process without waiting for an ack: those of Transfers files together must fit
+// into its queue for one peer, as whole messages.
+const edgeWindow = 3
+
+// maxWindow is how many chunks of a file are sent without waiting for an ack. Our
+// own node makes their messages one at a time.
+func (b *Backend) maxWindow() int {
+	if _, ok := b.carrier.(lateCarrier); ok {
+		return MaxWindow
+	}
+	return edgeWindow
+}
 
 // sending is a file on its way to a vehicle.
 type sending struct {

@@ -270,3 +270,29 @@ func (v *scripted) next() node.Message {
 	}
 	return node.Message{}
 }
+
+func TestAWindowOverALink(t *testing.T) {
+	w := newWire(t, false)
+	w.addVehicle(vin)
+	film := w.update("film", 9*ChunkSize)
+	v := w.vehicle(vin)
+	tell := func(m BackendMessage) {
+		t.Helper()
+		if err := v.Send(t.Context(), BackendPrefix+m.Service().Local()[1:], m.AppendParams(nil), time.Minute); err != nil {
+			t.Fatal(err)
+		}
+	}
+	v.next()
+	tell(BackendStart{From: w.who, Units: []Unit{in2016(film)}, Services: ServicesOf(w.who), Window: 8})
+	v.next()
+	for round := range 2 {
+		tell(Ack{From: w.who, Unit: in2016(film), Chunks: Upto(8 * round)})
+		for i := 8*round + 1; i <= min(8*round+8, 9); i++ {
+			got := v.next()
+			m, err := ReadAtDevice(got.Service, got.Params)
+			if c, ok := m.(Chunk); !ok || c.Index != i {
+				t.Fatalf("%s, want chunk %d (%v)", got.Service, i, err)
+			}
+		}
+	}
+}
