@@ -3,6 +3,7 @@ package suit
 import (
 	"bytes"
 	"crypto/sha256"
+	"crypto/sha512"
 	"errors"
 	"path"
 	"slices"
@@ -293,5 +294,57 @@ func TestWhatSomeDevicesRefuse(t *testing.T) {
 	v, err := Check(e.Encode(), Rules{Trusted: keysFrom(t, "keys/own-p256-public.pem")})
 	if diff := cmp.Diff([]string{"warning " + FoundStyle, "warning " + FoundStyle}, codes(v)); err != nil || diff != "" {
 		t.Errorf("%s, %v", diff, err)
+	}
+}
+
+// TestOtherDigestsAreTakenOfTheFile itself.
+func TestOtherDigestsAreTakenOfTheFile(t *testing.T) {
+	files := shelf{"f": []byte("content")}
+	long, short := sha512.Sum512(files["f"]), sha512.Sum384(files["f"])
+	for _, c := range []struct {
+		digest Digest
+		want   []string
+	}{
+		{Digest{SHA512, long[:]}, nil},
+		{Digest{SHA384, short[:]}, nil},
+		{Digest{SHA384, long[:48]}, []string{"error " + FoundPayloadDigest}},
+		{Digest{-18, long[:32]}, []string{"warning " + FoundNoDigest}}, // SHAKE128
+	} {
+		m := &Manifest{Version: 1, Components: []ComponentID{{"app"}}, Sections: []Section{{Key: Install, Sequence: Sequence{
+			{Code: OverrideParameters, Params: Params{{ParamVendor, VendorID("a")}, {ParamClass, VendorID("b")}, {ParamDigest, c.digest}, {ParamURI, "coap://h/f"}}},
+			{Code: CheckVendor}, {Code: CheckClass}, {Code: Fetch}, {Code: CheckImage},
+		}}}}
+		e := &Envelope{manifest: m.encode()}
+		if err := e.Sign(signerFrom(t, "keys/own-p256-private.pem")); err != nil {
+			t.Fatal(err)
+		}
+		v, err := Check(e.Encode(), Rules{Trusted: keysFrom(t, "keys/own-p256-public.pem"), Stored: files.find})
+		if diff := cmp.Diff(c.want, codes(v)); err != nil || diff != "" {
+			t.Errorf("%s: %s, %v", c.digest, diff, err)
+		}
+	}
+}
+
+// TestWhatCannotBeChecked is a warning: files elsewhere, ciphertext, and
+// files nobody compares with anything.
+func TestWhatCannotBeChecked(t *testing.T) {
+	libcsuit := keysFrom(t, "keys/libcsuit-es256-public.pem")
+	r := draftRecipes(t)["example1"]
+	r.Images[0].URI = "coap://elsewhere/f"
+	for _, c := range []struct {
+		name string
+		file []byte
+		keys []Key
+		want string
+	}{
+		{"elsewhere", made(t, r, "keys/own-p256-private.pem"), keysFrom(t, "keys/own-p256-public.pem"), FoundElsewhere},
+		{"encrypted", vectorFile(t, "libcsuit/suit_manifest_expAFS.suit"), vector{Key: "fwenc-hmac256"}.trusted(t), FoundNoDigest},
+		{"a manifest it needs", vectorFile(t, "libcsuit/suit_manifest_expS2.suit"), libcsuit, FoundMissing},
+	} {
+		files := shelf{"encrypted-firmware": []byte("x")}
+		v, err := Check(c.file, Rules{Trusted: c.keys, Stored: files.find})
+		if err != nil || !slices.Contains(codes(v), "warning "+c.want) {
+			t.Errorf("%s: %v, %v", c.name, v.Findings, err)
+		}
 	}
 }

@@ -211,3 +211,40 @@ func TestNobodySignsADigestThatDoesNotFit(t *testing.T) {
 		t.Errorf("RIOT with P-256: %v", err)
 	}
 }
+
+// TestVectorsVerifyElsewhere as they do here, as far as the other
+// implementation knows their algorithms.
+func TestVectorsVerifyElsewhere(t *testing.T) {
+	theirs := map[Algorithm]cose.Algorithm{ES256: cose.AlgorithmES256, EdDSA: cose.AlgorithmEdDSA}
+	compared := 0
+	for _, v := range suits(t) {
+		e, err := Open(v.bytes(t))
+		if err != nil {
+			continue
+		}
+		for _, b := range e.Blocks {
+			algorithm, known := theirs[b.Algorithm]
+			for _, k := range v.trusted(t) {
+				if !known || k.public == nil {
+					continue
+				}
+				compared++
+				var m cose.Sign1Message
+				if err := m.UnmarshalCBOR(b.encode()); err != nil {
+					t.Fatal(err)
+				}
+				m.Payload = e.signed
+				verifier, err := cose.NewVerifier(algorithm, k.public)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if good := m.Verify(nil, verifier) == nil; good != b.Verify(k, e.signed) {
+					t.Errorf("%s: they say %v", v.File, good)
+				}
+			}
+		}
+	}
+	if compared < 14 {
+		t.Errorf("compared only %d signatures", compared)
+	}
+}

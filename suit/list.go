@@ -31,6 +31,8 @@ type Listing struct {
 	Slots        []string          `json:"slots,omitempty"`
 	Sections     []ListedSection   `json:"sections"`
 	Text         []ListedText      `json:"text,omitempty"`
+	TextAt       string            `json:"text_where,omitempty"` // "severed" if there is none to show
+	SBOM         string            `json:"sbom_where,omitempty"` // bill of materials
 	Payloads     []ListedPayload   `json:"payloads,omitempty"`
 	Problem      string            `json:"problem,omitempty"` // why the rest is missing
 }
@@ -91,7 +93,8 @@ type ListedPayload struct {
 // are; there may be none. A manifest that cannot be read is a Problem.
 func List(e *Envelope, trusted []Key) Listing {
 	l := Listing{Dialect: e.Dialect.String(), DigestFits: e.Covered(),
-		Signatures: []ListedSignature{}, Components: []string{}, Sections: []ListedSection{}}
+		Signatures: []ListedSignature{}, Components: []string{}, Vendors: []string{}, Classes: []string{},
+		Digests: []string{}, Sizes: []string{}, URIs: []string{}, Sections: []ListedSection{}}
 	if e.Digest.Sum != nil {
 		l.Digest = e.Digest.String()
 	}
@@ -144,12 +147,23 @@ func (l *Listing) list(m *Manifest) {
 	l.Digests, l.Sizes = m.values(ParamDigest), m.values(ParamSize)
 	l.URIs, l.Slots = m.values(ParamURI), m.values(ParamSlot)
 	l.listText(m.Text)
+	if s := m.SBOM; s != nil {
+		l.SBOM = whereText(s.Where, s.Intact)
+	}
+}
+
+func whereText(w Where, intact bool) string {
+	if w == InEnvelope && !intact {
+		return "not what was signed"
+	}
+	return w.String()
 }
 
 func (l *Listing) listText(t *Text) {
 	if t == nil {
 		return
 	}
+	l.TextAt = whereText(t.Where, t.Intact)
 	for _, lang := range t.Languages {
 		for _, line := range lang.Lines {
 			l.Text = append(l.Text, ListedText{lang.Tag, "", textName(textNames, line.Key), line.Text})

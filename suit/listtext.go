@@ -75,6 +75,10 @@ func (p *printer) facts(l Listing) {
 	for _, d := range l.Dependencies {
 		p.fact("dependency", d)
 	}
+	p.fact("materials", l.SBOM)
+	if l.TextAt != "" && len(l.Text) == 0 {
+		p.fact("text", l.TextAt)
+	}
 	for _, f := range l.Payloads {
 		p.fact("payload", fmt.Sprintf("%s (%d bytes)", f.Name, f.Size))
 	}

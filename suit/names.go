@@ -5,7 +5,7 @@ import "fmt"
 // Code is a command of a sequence (7.3).
 type Code int64
 
-// The commands. The third column of 7.3 tells which draft a command is of.
+// The commands, and RIOT's number of one of them.
 const (
 	CheckVendor        Code = 1
 	CheckClass         Code = 2
