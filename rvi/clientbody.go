@@ -28,7 +28,7 @@ func (b *body) Read(p []byte) (int, error) {
 	for {
 		before := b.in.held.Len()
 		err := c.await(b.ctx, silence, func() bool {
-			ready = b.in.ready()
+			ready = b.in.given()
 			switch {
 			case b.in.ended != nil:
 				end = b.in.ended

@@ -51,6 +51,16 @@ func (in *incoming) ready() int64 {
 	return int64(in.held.Missing(1)-1) * int64(in.part.chunkSize)
 }
 
+// given is what a reader may have of that: the last byte only when the whole is
+// known to be right, as a reader that knows the size looks for no end.
+func (in *incoming) given() int64 {
+	n := in.ready()
+	if n == in.size && !in.whole {
+		return max(n-1, 0)
+	}
+	return n
+}
+
 // chunkSize is that of the backend.
 func (c *Client) chunkSize() int {
 	if c.device.ChunkSize > 0 {

@@ -105,7 +105,7 @@ func (c *Client) Fetch(ctx context.Context, q ota.FetchRequest) (*ota.Content, e
 			if !q.Peek && !in.whole && c.opt.Now().Sub(in.heard) >= quietBackend {
 				c.want(u)
 			}
-			return c.content(ctx, u, in, q), nil
+			return c.content(ctx, u, in, q)
 		}
 		c.drop(u, nil) // its image is lost: it is to come again
 		c.save()
@@ -117,7 +117,7 @@ func (c *Client) Fetch(ctx context.Context, q ota.FetchRequest) (*ota.Content, e
 	if err := c.begun(ctx, u); err != nil {
 		return nil, err
 	}
-	return c.content(ctx, u, c.files[u], q), nil
+	return c.content(ctx, u, c.files[u], q)
 }
 
 // begun asks for a unit and waits for its start. mu is held.
@@ -183,7 +183,15 @@ func (c *Client) reach(ctx context.Context, name func() string) error {
 
 // content begins at the byte that was asked for if the first part is of the
 // same file. mu is held.
-func (c *Client) content(ctx context.Context, u Unit, in *incoming, q ota.FetchRequest) *ota.Content {
+func (c *Client) content(ctx context.Context, u Unit, in *incoming, q ota.FetchRequest) (*ota.Content, error) {
+	if in.start.Chunks == 0 && !q.Peek { // who reads nothing does not wait for the end of it
+		if err := c.await(ctx, startPatience, func() bool { return in.whole || in.ended != nil }); err != nil {
+			return nil, err
+		}
+		if in.ended != nil {
+			return nil, in.ended
+		}
+	}
 	from := q.From
 	if in.start.SHA256 == "" || q.Digest != in.start.SHA256 || in.size < from {
 		from = 0
@@ -197,7 +205,7 @@ func (c *Client) content(ctx context.Context, u Unit, in *incoming, q ota.FetchR
 		in.readers++
 		content.Body = &body{client: c, ctx: ctx, in: in, at: from}
 	}
-	return content
+	return content, nil
 }
 
 // Release says that an update's image is where it is to be, durably.
