@@ -20,6 +20,18 @@ import (
 // malformed, bad_algorithm, bad_signature, missing_field:F, wrong_type:F,
 // not_yet_valid, expired or device_cert_mismatch.
 func VerifyCredential(jwt string, roots []*x509.Certificate, leaf []byte, now time.Time) (Grant, error) {
+	g, err := readCredential(jwt, roots, leaf)
+	if err == nil {
+		err = g.check(now)
+	}
+	if err != nil {
+		return Grant{}, err
+	}
+	return g, nil
+}
+
+// readCredential is VerifyCredential at any time.
+func readCredential(jwt string, roots []*x509.Certificate, leaf []byte) (Grant, error) {
 	payload, err := verifySignature(jwt, roots)
 	if err != nil {
 		return Grant{}, err
@@ -51,12 +63,6 @@ func VerifyCredential(jwt string, roots []*x509.Certificate, leaf []byte, now ti
 	}
 	if err := checkBearer(p.cert, leaf); err != nil {
 		return Grant{}, err
-	}
-	switch {
-	case now.Before(g.Start):
-		return Grant{}, errors.New("not_yet_valid")
-	case now.After(g.Stop):
-		return Grant{}, errors.New("expired")
 	}
 	return g, nil
 }
@@ -105,7 +111,7 @@ func readGrant(receive, invoke, validity []byte) (g Grant, err error) {
 	if !hasStart || !hasStop {
 		return Grant{}, errors.New("wrong_type:validity")
 	}
-	g.Start, g.Stop = time.Unix(start, 0), time.Unix(stop, 0)
+	g.Start, g.Stop = time.Unix(max(start, 0), 0), time.Unix(max(stop, 0), 0) // never the zero times, which are no limits
 	return g, nil
 }
 

@@ -18,9 +18,10 @@ type Identity struct {
 	Credentials []string // JWTs by one of the roots, for Certificate
 }
 
-// rights are those of the credentials. One that our peers would refuse is an
-// error (KindInvalid), as we could then not be heard.
-func (id *Identity) rights(now time.Time) (rights Rights, err error) {
+// rightsOf are those of the credentials. One that our peers would refuse is an
+// error (KindInvalid), as we could then not be heard; without the time only they
+// can tell when it holds.
+func (n *Node) rightsOf(id *Identity) (rights Rights, err error) {
 	if len(id.Certificate.Certificate) == 0 || len(id.Roots) == 0 {
 		return nil, ota.Invalid("an RVI identity needs a certificate and a root")
 	}
@@ -30,7 +31,13 @@ func (id *Identity) rights(now time.Time) (rights Rights, err error) {
 		}
 	}
 	for i, jwt := range id.Credentials {
-		g, err := VerifyCredential(jwt, id.Roots, id.Certificate.Certificate[0], now)
+		g, err := readCredential(jwt, id.Roots, id.Certificate.Certificate[0])
+		if n.opt.ClockUnsure {
+			g.Start, g.Stop = time.Time{}, time.Time{}
+		}
+		if err == nil {
+			err = g.check(n.now())
+		}
 		if err != nil {
 			return nil, ota.Invalid("our own RVI credential %d is not usable: %v", i+1, err)
 		}
@@ -49,7 +56,7 @@ func (id *Identity) equal(other *Identity) bool {
 // roots, TLS links end and are made anew. The error (KindInvalid) is that of
 // New, and changes nothing.
 func (n *Node) Renew(id *Identity) error {
-	rights, err := id.rights(n.now())
+	rights, err := n.rightsOf(id)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"crypto/x509"
 	"fmt"
 	"slices"
 	"strings"
@@ -172,4 +173,17 @@ func TestANodeRenewsItsIdentity(t *testing.T) {
 			t.Errorf("with another certificate: %q, %q", got, sLog.reasons())
 		}
 	})
+}
+
+func TestACredentialThatEndedInTheYearOne(t *testing.T) {
+	a := newAuthority(t, 0)
+	g := vehicleGrant
+	g.Start, g.Stop = time.Time{}.AddDate(0, 0, 1), time.Time{}
+	jwt, err := SignCredential(a.key, "test", g, a.cert.Raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if g, err := VerifyCredential(jwt, []*x509.Certificate{a.cert}, a.cert.Raw, time.Now()); err == nil {
+		t.Errorf("%+v", g)
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -90,4 +91,31 @@ func TestAVehicleThatDoesNotKnowTheTime(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A vehicle that boots without the time has a node all the same: it is linked
+// once it knows the time.
+func TestAVehicleBootsBeforeItsCredentials(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		a, w := newAuthority(t, 0), newNetwork()
+		s := start(t, Options{Prefix: backend, Identity: a.identity(t, backendGrant), Audit: (&log{}).audit})
+		ack := handle(t, s, "/sota/ack")
+		var wrong atomic.Int64
+		wrong.Store(-int64(10 * 365 * 24 * time.Hour))
+		v := start(t, Options{Prefix: vin, Identity: a.identity(t, vehicleGrant), Audit: (&log{}).audit, Dial: w.dial, ClockUnsure: true,
+			Now: func() time.Time { return time.Now().Add(time.Duration(wrong.Load())) }})
+		notify := handle(t, v, "/sota/notify")
+		door := w.listen("s")
+		go func() { _ = s.ServeTLS(door) }()
+		go func() { _ = v.ConnectTLS(t.Context(), "s") }()
+		time.Sleep(time.Minute)
+		wrong.Store(int64(10 * time.Minute))
+		time.Sleep(5 * time.Minute)
+		send(t, s, vin+"sota/notify", `1`)
+		send(t, v, backend+"sota/ack", `2`)
+		synctest.Wait()
+		if got := append(notify.take(), ack.take()...); !slices.Equal(got, []string{"1", "2"}) {
+			t.Errorf("%q", got)
+		}
+	})
 }

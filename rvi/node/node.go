@@ -62,8 +62,8 @@ type Options struct {
 
 	// ClockUnsure is for a vehicle whose clock may be wrong: it tells its peers
 	// how long its messages last instead of until when, and does not judge by
-	// its clock whether theirs are over (rvi.md 2.5). Credentials still need a
-	// clock that is about right.
+	// its clock whether theirs are over (rvi.md 2.5), nor its own credentials.
+	// Those of peers, and certificates, still need a clock that is about right.
 	ClockUnsure bool
 
 	Now     func() time.Time
@@ -169,7 +169,7 @@ func New(o Options) (*Node, error) {
 	n.budget.left.Store(o.BufferBytes - o.BufferBytes/4)
 	n.pieceBudget.left.Store(o.BufferBytes / 4)
 	if o.Identity != nil {
-		rights, err := o.Identity.rights(n.now())
+		rights, err := n.rightsOf(o.Identity)
 		if err != nil {
 			return nil, err
 		}

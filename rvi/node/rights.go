@@ -1,6 +1,7 @@
 package node
 
 import (
+	"errors"
 	"strings"
 	"time"
 )
@@ -13,9 +14,21 @@ type Grant struct {
 	Start, Stop     time.Time
 }
 
-func (g Grant) valid(now time.Time) bool {
-	return (g.Start.IsZero() || !now.Before(g.Start)) && (g.Stop.IsZero() || !now.After(g.Stop))
+// check says why the grant does not hold now: not_yet_valid or expired.
+func (g Grant) check(now time.Time) error {
+	switch {
+	case !g.Start.IsZero() && now.Before(g.Start):
+		return errNotYet
+	case !g.Stop.IsZero() && now.After(g.Stop):
+		return errExpired
+	}
+	return nil
 }
+
+var (
+	errNotYet  = errors.New("not_yet_valid")
+	errExpired = errors.New("expired")
+)
 
 // Rights are all grants of one node. They are asked anew for each message, as
 // grants expire while a link is up.
@@ -33,7 +46,7 @@ func (r Rights) MayInvoke(name string, now time.Time) bool {
 
 func (r Rights) covers(name string, now time.Time, patterns func(Grant) []string) bool {
 	for _, g := range r {
-		if !g.valid(now) {
+		if g.check(now) != nil {
 			continue
 		}
 		for _, p := range patterns(g) {
@@ -49,7 +62,7 @@ func (r Rights) covers(name string, now time.Time, patterns func(Grant) []string
 // the first pattern it may host, or "" if that stands for several nodes.
 func (r Rights) prefix(now time.Time) string {
 	for _, g := range r {
-		if g.valid(now) && len(g.Receive) > 0 {
+		if g.check(now) == nil && len(g.Receive) > 0 {
 			return prefixOf(g.Receive[0])
 		}
 	}
