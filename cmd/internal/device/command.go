@@ -107,7 +107,7 @@ without --config, and SOTA_LOG (or RUST_LOG): debug, info, warn or error.`,
 		}
 		return run(cmd.Context(), cfg, hooks, log)
 	}
-	cmd.AddCommand(managerCommand(version, hooks, started))
+	cmd.AddCommand(managerCommand(version, hooks, started), nodeCommand(version, hooks, started))
 	return cmd
 }
 
