@@ -75,10 +75,20 @@ func (v *Verdict) warn(code, format string, args ...any) {
 }
 
 // add notes a finding, once, and cuts what an author could make endless.
+// However many warnings there are, they leave room for errors.
 func (v *Verdict) add(s Severity, code, format string, args ...any) {
-	const most = 100
+	const most = 50 // of each severity
 	f := Finding{s, code, clean(fmt.Sprintf(format, args...))}
-	if len(v.Findings) < most && !slices.Contains(v.Findings, f) {
+	same := 0
+	for _, other := range v.Findings {
+		if other == f {
+			return
+		}
+		if other.Severity == s {
+			same++
+		}
+	}
+	if same < most {
 		v.Findings = append(v.Findings, f)
 	}
 }

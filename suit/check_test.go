@@ -348,3 +348,36 @@ func TestWhatCannotBeChecked(t *testing.T) {
 		}
 	}
 }
+
+// TestWarningsLeaveRoomForErrors: nobody hides a fault behind many remarks.
+func TestWarningsLeaveRoomForErrors(t *testing.T) {
+	var seq Sequence
+	for i := range Code(300) {
+		seq = append(seq, Command{Code: -300 - i, Other: Raw{0}})
+	}
+	seq = append(Sequence{
+		{Code: OverrideParameters, Params: Params{{ParamVendor, VendorID("a")}, {ParamClass, VendorID("b")}}}, {Code: CheckVendor}, {Code: CheckClass},
+	}, seq...)
+	m := &Manifest{Version: 1, Components: []ComponentID{{"app"}}, Sections: []Section{{Key: Install, Sequence: append(seq, Command{Code: Abort})}}}
+	e := &Envelope{manifest: m.encode()}
+	if err := e.Sign(signerFrom(t, "keys/own-p256-private.pem")); err != nil {
+		t.Fatal(err)
+	}
+	v, err := Check(e.Encode(), Rules{Trusted: keysFrom(t, "keys/own-p256-public.pem"), Last: lastIs(9), Known: func(_, _ uuid.UUID) bool { return false }})
+	if err != nil || len(v.Reasons()) != 2 || len(v.Findings) > 100 {
+		t.Errorf("%q, %v", v.Reasons(), err)
+	}
+}
+
+// TestAnEnvelopeThatLacksAFile it speaks of is of no use, now or later.
+func TestAnEnvelopeThatLacksAFile(t *testing.T) {
+	e, err := Open(vectorFile(t, "own/integrated-payload.suit"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.Payloads = nil
+	v, err := Check(e.Encode(), Rules{Trusted: keysFrom(t, "keys/own-ed25519-public.pem")})
+	if err != nil || len(v.Reasons()) != 1 || !strings.Contains(v.Reasons()[0], "does not hold #fw") {
+		t.Errorf("%v, %v", v.Findings, err)
+	}
+}

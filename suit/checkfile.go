@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"io"
+	"strings"
 
 	"github.com/google/uuid"
 
@@ -18,6 +19,9 @@ func (v *Verdict) checkFile(f wanted, r Rules) error {
 	switch {
 	case errors.Is(err, ErrElsewhere):
 		v.warn(FoundElsewhere, "%s is on another server: it was not checked", f.uri)
+		return nil
+	case strings.HasPrefix(f.uri, "#") && file == nil:
+		v.fault(FoundMissing, "the envelope does not hold %s", f.uri)
 		return nil
 	case errors.Is(err, ErrNotStored) && r.Delivery:
 		v.fault(FoundMissing, "%s is not stored here", f.uri)
@@ -51,7 +55,7 @@ func (v *Verdict) find(f wanted, r Rules) (*File, error) {
 		sum := sha256.Sum256(content)
 		return &File{Size: int64(len(content)), SHA256: sum[:], Content: bytes.NewReader(content)}, nil
 	}
-	if r.Stored == nil {
+	if r.Stored == nil || strings.HasPrefix(f.uri, "#") {
 		return nil, nil
 	}
 	file, err := r.Stored(f.uri)

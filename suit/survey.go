@@ -27,7 +27,7 @@ type wanted struct {
 // out on one after another, each of which answers one question differently.
 type survey struct {
 	files    []wanted
-	classes  []Class // of devices that go through with it
+	classes  []Class // of devices that do not refuse it as somebody else's
 	problems []error // what no device could do
 	capped   bool    // there are more sorts of devices than were played
 }
@@ -66,9 +66,6 @@ func (s *survey) play(m *Manifest, d *imagined) {
 			s.problems = append(s.problems, err)
 		}
 	}
-	if err != nil {
-		return
-	}
 	for _, c := range d.classes() {
 		if !slices.Contains(s.classes, c) {
 			s.classes = append(s.classes, c)
@@ -97,6 +94,12 @@ type imagined struct {
 	filled   map[string]bool // components with an image that fits
 	files    []wanted
 }
+
+var (
+	_ Device    = (*imagined)(nil)
+	_ Extension = (*imagined)(nil)
+	_ Decrypter = (*imagined)(nil)
+)
 
 func imagine(m *Manifest, answers []bool) *imagined {
 	return &imagined{manifest: m, answers: slices.Clone(answers), ids: map[question]uuid.UUID{}, not: map[question][]uuid.UUID{},
