@@ -471,3 +471,26 @@ func TestWithoutAnIntervalNobodyIsAsked(t *testing.T) {
 		}
 	})
 }
+
+// An answer without a length is read like any other, where the original loses it.
+func TestChunkedAnswersAreRead(t *testing.T) {
+	parts := []string{`[{"requestId":"u1","packageId":{"name":"n",`, `"version":"v"},"status":"Pending"}]`}
+	srv := answer(t, func(w http.ResponseWriter, r *http.Request) {
+		for _, part := range parts {
+			_, _ = io.WriteString(w, part)
+			_ = http.NewResponseController(w).Flush()
+		}
+	})
+	c := client(t, httpapi.Config{Server: srv.URL})
+	if offers, err := c.Pending(t.Context()); err != nil || len(offers) != 1 || offers[0].Update != "u1" {
+		t.Errorf("%+v, %v", offers, err)
+	}
+	got, err := c.Fetch(t.Context(), ota.FetchRequest{Update: "u1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer got.Body.Close()
+	if body, err := io.ReadAll(got.Body); err != nil || string(body) != parts[0]+parts[1] || got.Size != -1 {
+		t.Errorf("%s of %d, %v", body, got.Size, err)
+	}
+}

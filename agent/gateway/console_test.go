@@ -119,7 +119,7 @@ func TestAPersonAtTheConsole(t *testing.T) {
 		t.Fatal(err)
 	}
 	screen.Close()
-	defer time.AfterFunc(20*time.Second, func() { cmd.Process.Kill() }).Stop() // ends a read that waits in vain
+	defer time.AfterFunc(time.Minute, func() { cmd.Process.Kill() }).Stop() // ends a read that waits in vain
 
 	seen := ""
 	read := func(until string) {
