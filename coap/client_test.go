@@ -60,7 +60,7 @@ func TestClientPostsLongBodies(t *testing.T) {
 		c := &Client{Block: size, wire: c.wire}
 		body := bytes.Repeat([]byte("0123456789"), 333)
 		m, err := c.Post(t.Context(), "/post", OctetStream, body)
-		if err != nil || m.Code != Changed || string(m.Payload) != "3330 bytes" || !bytes.Equal(w.posts[len(w.posts)-1], body) {
+		if posts := w.posted(); err != nil || m.Code != Changed || string(m.Payload) != "3330 bytes" || !bytes.Equal(posts[len(posts)-1], body) {
 			t.Errorf("blocks of %d: %v %q, %v", size, m.Code, m.Payload, err)
 		}
 	}

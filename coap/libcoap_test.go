@@ -62,8 +62,8 @@ func TestLibcoapPosts(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := coapClient(t, "coap-client-notls", "-m", "post", "-b", "64", "-f", in, "coap://"+addr.String()+"/post")
-	if string(got) != "3200 bytes" || len(w.posts) != 1 || !bytes.Equal(w.posts[0], long) {
-		t.Errorf("the client was told %q, the handler got %d posts", got, len(w.posts))
+	if posts := w.posted(); string(got) != "3200 bytes" || len(posts) != 1 || !bytes.Equal(posts[0], long) {
+		t.Errorf("the client was told %q, the handler got %d posts", got, len(posts))
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 )
@@ -13,10 +14,10 @@ import (
 // world is what servers of these tests serve: files found at once, a greeting
 // that is written, a resource that can be observed.
 type world struct {
-	srv   *Server
-	files map[string]Content
+	srv *Server
 
 	mu    sync.Mutex
+	files map[string]Content
 	state string
 	posts [][]byte
 }
@@ -33,11 +34,15 @@ func (w *world) file(path string, n int) []byte {
 	for i := range b {
 		b[i] = byte(i ^ i>>8 ^ i>>16 ^ n)
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.files[path] = Content{Body: bytes.NewReader(b), Size: int64(n), ETag: fmt.Sprintf("v%d", n)[:min(8, 1+len(fmt.Sprint(n)))], Format: OctetStream}
 	return b
 }
 
 func (w *world) Content(r *Request) (Content, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	c, ok := w.files[string(r.PathBytes())]
 	return c, ok
 }
@@ -59,6 +64,13 @@ func (w *world) ServeCOAP(rw ResponseWriter, r *Request) {
 	default:
 		Fail(rw, NotFound, "there is no %s", r.Path())
 	}
+}
+
+// posted is what was posted.
+func (w *world) posted() [][]byte {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.posts)
 }
 
 func (w *world) set(state string) {

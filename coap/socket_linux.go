@@ -59,6 +59,9 @@ func (s wildcardSocket) read(b []byte) (int, route, bool, error) {
 	case s.v4 && c >= head+unix.SizeofInet4Pktinfo:
 		// ifindex, the address of ours, the address in the header
 		mine, dest := [4]byte(control[head+4:]), [4]byte(control[head+8:])
+		if mine == [4]byte{} {
+			return n, r, true, nil // it came before the kernel was told to note it
+		}
 		r.local = netip.AddrFrom4(mine)
 		return n, r, mine == dest, nil
 	case !s.v4 && c >= head+unix.SizeofInet6Pktinfo:
