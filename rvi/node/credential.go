@@ -2,7 +2,9 @@ package node
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/rsa"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
@@ -71,18 +73,33 @@ func verifySignature(jwt string, roots []*x509.Certificate) ([]byte, error) {
 	if jwt = strings.TrimSpace(jwt); len(jwt) > maxCredential || strings.Count(jwt, ".") != 2 {
 		return nil, errors.New("malformed")
 	}
-	signed, err := jose.ParseSignedCompact(jwt, []jose.SignatureAlgorithm{jose.RS256})
-	if _, other := errors.AsType[*jose.ErrUnexpectedSignatureAlgorithm](err); other {
-		return nil, errors.New("bad_algorithm")
-	}
-	if err != nil {
+	part := strings.Split(jwt, ".")
+	header, err1 := base64.RawURLEncoding.Strict().DecodeString(part[0])
+	payload, err2 := base64.RawURLEncoding.Strict().DecodeString(part[1])
+	signature, err3 := base64.RawURLEncoding.Strict().DecodeString(part[2])
+	if errors.Join(err1, err2, err3) != nil || checkJSON(header) != nil {
 		return nil, errors.New("malformed")
 	}
+	var alg string
+	strange := false
+	object := members(header, func(name string, v []byte) {
+		switch name {
+		case "alg":
+			alg, _ = text(v)
+		case "crit", "b64":
+			strange = true
+		}
+	})
+	switch {
+	case !object || strange:
+		return nil, errors.New("malformed")
+	case alg != "RS256":
+		return nil, errors.New("bad_algorithm")
+	}
+	sum := sha256.Sum256([]byte(jwt[:strings.LastIndexByte(jwt, '.')]))
 	for _, root := range roots {
-		if key, ok := root.PublicKey.(*rsa.PublicKey); ok {
-			if payload, err := signed.Verify(key); err == nil {
-				return payload, nil
-			}
+		if key, ok := root.PublicKey.(*rsa.PublicKey); ok && rsa.VerifyPKCS1v15(key, crypto.SHA256, sum[:], signature) == nil {
+			return payload, nil
 		}
 	}
 	return nil, errors.New("bad_signature")
