@@ -216,3 +216,30 @@ func TestACrowdOfHalfFrames(t *testing.T) {
 		}
 	})
 }
+
+// A program whose services come and go does not drown the peers that hear of it.
+func TestAProgramThatComesAndGoesForEver(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := &log{}
+		n := start(t, vehicleOptions(l))
+		flaps := func(times int) (taken int) {
+			for range times {
+				if strings.Contains(register(t, n, "/sota/notify", "127.0.0.1:9"), `"status":0`) {
+					taken++
+				}
+				call(n, `{"jsonrpc":"2.0","id":1,"method":"unregister_service","params":{"service":"`+vin+`sota/notify"}}`)
+			}
+			return taken
+		}
+		if got := flaps(1000); got != n.opt.Services {
+			t.Errorf("%d times at once", got)
+		}
+		time.Sleep(time.Second)
+		if got := flaps(1000); got != servicesPerSecond {
+			t.Errorf("%d times a second later", got)
+		}
+		if got := slices.Compact(l.reasons()); !slices.Equal(got, []string{"too_many_changes"}) {
+			t.Errorf("%q", got)
+		}
+	})
+}

@@ -145,7 +145,8 @@ type Node struct {
 	sequence  uint64
 	sent      int64 // messages of local services to others
 	sockets   int
-	doors     brevity // about those who come to our doors
+	doors     brevity       // about those who come to our doors
+	arrivals  *rate.Limiter // of services at the edge, as all peers hear of each
 	closers   map[io.Closer]struct{}
 	closed    bool
 	deferred  []func()        // what is called when mu is free
@@ -165,6 +166,7 @@ func New(o Options) (*Node, error) {
 		links: map[*link]struct{}{}, routes: map[string]*link{}, closers: map[io.Closer]struct{}{}, hosted: map[string]bool{}}
 	n.freed = sync.NewCond(&n.mu)
 	n.bodies.left.Store(edgeBytes)
+	n.arrivals = rate.NewLimiter(servicesPerSecond, o.Services)
 	n.doors.limit = rate.NewLimiter(doorComplaints/10, doorComplaints)
 	n.budget.left.Store(o.BufferBytes - o.BufferBytes/4)
 	n.pieceBudget.left.Store(o.BufferBytes / 4)

@@ -1,9 +1,11 @@
 package node
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"strings"
+	"time"
 
 	"github.com/updraft-ota/updraft/ota"
 )
@@ -147,7 +149,11 @@ func (n *Node) register(p fields, where place) (result, *rpcError) {
 	}
 	n.mu.Lock()
 	before := n.local[name]
+	calm := before != nil || n.arrivals.AllowN(time.Now(), 1)
 	n.unlock()
+	if !calm {
+		return result{}, n.failed(ota.Fail(ota.KindTooMany, "too_many_changes", "services come and go too fast"), name)
+	}
 	c, e := where(name, p)
 	if e != nil {
 		return result{}, e
@@ -178,9 +184,9 @@ func nameTaken() error {
 
 // failed tells a failure that is not the caller's, and returns what it hears of it.
 func (n *Node) failed(err error, name string) *rpcError {
-	if ota.KindOf(err) == ota.KindInternal {
+	if kind := ota.KindOf(err); kind == ota.KindInternal || kind == ota.KindTooMany {
 		n.mu.Lock()
-		n.audit("internal", "edge", name, err.Error())
+		n.grumble(cmp.Or(ota.CodeOf(err), "internal"), "edge", name, err.Error())
 		n.unlock()
 	}
 	return refuseFor(err)
