@@ -138,7 +138,7 @@ func removeGroup(t *testing.T, group string) {
 	})
 	for _, path := range slices.Backward(all) {
 		if err := os.Remove(path); err != nil {
-			t.Error(err)
+			t.Logf("a control group stays behind: %v", err)
 		}
 	}
 }
