@@ -181,6 +181,9 @@ func TestAStorm(t *testing.T) {
 				w.mu.Lock()
 				w.bad = false
 				w.mu.Unlock()
+				c.goes() // as a lost report is told again after that
+				s.wait(Quiet)
+				c.comes()
 				for range 3 * 3600 / 10 {
 					s.wait(10 * time.Second)
 					c.tick()
