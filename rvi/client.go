@@ -34,7 +34,7 @@ const (
 	// needs to send something five times (rvi.md 4.7).
 	MinIdle = 10 * time.Minute
 	// DefaultWindow is the window a client wishes for.
-	DefaultWindow = 8
+	DefaultWindow = 4
 
 	forEver = 100 * 365 * 24 * time.Hour
 )

@@ -3,6 +3,7 @@ package device
 import (
 	"os"
 	"runtime"
+	"runtime/debug"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -12,6 +13,10 @@ import (
 // off. Whenever anything happens the Go runtime's monitor looks around every
 // 20 µs for a while; so it does every few milliseconds.
 const timerSlack = 5_000_000
+
+// garbage is how much may lie around, in per cent of what is in use: a client
+// that does little has time to clean up, and others need the memory.
+const garbage = 25
 
 // Quiet has the process wake up less often; an idle device wants to sleep. It
 // is for the very beginning of a program. One processor is enough for a client
@@ -25,6 +30,9 @@ const timerSlack = 5_000_000
 func Quiet() {
 	if os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(1)
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(garbage)
 	}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
