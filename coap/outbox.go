@@ -20,15 +20,13 @@ type outbox struct {
 
 	mu      sync.Mutex
 	lanes   map[netip.AddrPort]*lane
+	nextID  uint16 // one count for all peers: no ID comes twice in a lifetime
 	waiting int
 	closed  bool
 }
 
 // lane is what waits for one peer; the first of it is on its way.
-type lane struct {
-	nextID uint16
-	queue  []*transmission
-}
+type lane struct{ queue []*transmission }
 
 // transmission is one confirmable message.
 type transmission struct {
@@ -55,7 +53,10 @@ var (
 )
 
 func newOutbox(l Limits, send func([]byte, route) error) *outbox {
-	return &outbox{send: send, perPeer: l.Queue, max: l.Queues, jitter: rand.Float64, lanes: make(map[netip.AddrPort]*lane)}
+	return &outbox{
+		send: send, perPeer: l.Queue, max: l.Queues, jitter: rand.Float64,
+		lanes: make(map[netip.AddrPort]*lane), nextID: uint16(rand.Uint32()),
+	}
 }
 
 // post queues m as a confirmable message with an ID of its own. done is
@@ -66,7 +67,7 @@ func (o *outbox) post(to route, m Message, done func(*Message, error)) *transmis
 	o.mu.Lock()
 	l := o.lanes[to.peer]
 	if l == nil {
-		l = &lane{nextID: uint16(rand.Uint32())}
+		l = &lane{}
 	}
 	err := ErrQueueFull
 	switch {
@@ -80,8 +81,8 @@ func (o *outbox) post(to route, m Message, done func(*Message, error)) *transmis
 		done(nil, err)
 		return nil
 	}
-	m.Type, m.ID = Confirmable, l.nextID
-	l.nextID++
+	o.nextID++
+	m.Type, m.ID = Confirmable, o.nextID
 	t := &transmission{to: to, id: m.ID, data: m.appendTo(nil), done: done}
 	o.lanes[to.peer] = l
 	l.queue = append(l.queue, t)
