@@ -104,7 +104,7 @@ func (t *talk) notice(entries []ota.QueueEntry) (m Notify, n int) {
 	}
 	if d != Dialect2015 || dual {
 		u, file := entries[0].Update, entries[0].Package.Main()
-		m.Update = &OfferedUpdate{Update: u.ID, Signature: file.Signature, Description: u.Description, Confirm: u.Confirm, Size: file.Size}
+		m.Update = &OfferedUpdate{Update: u.ID, Signature: file.Signature, Description: u.Description, Confirm: u.Confirm, Size: file.Size, Package: u.Package}
 	}
 	return m, n
 }

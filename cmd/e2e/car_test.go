@@ -31,13 +31,13 @@ type car struct {
 }
 
 // newCar registers a device. Its agent is not started.
-func newCar(s *site, name string) *car {
+func newCar(s *site, name string, more ...string) *car {
 	s.Helper()
 	dir := s.TempDir()
 	c := &car{T: s.T, site: s, name: name, dir: dir, root: filepath.Join(dir, "root"), config: filepath.Join(dir, "sota.toml")}
 	makeRoot(c.T, c.root)
 	var added struct{ UUID string }
-	if err := json.Unmarshal([]byte(s.must("device", "add", "--name", name, "--agent-config", c.config)), &added); err != nil {
+	if err := json.Unmarshal([]byte(s.must(append([]string{"device", "add", "--name", name, "--agent-config", c.config}, more...)...)), &added); err != nil {
 		s.Fatal(err)
 	}
 	c.uuid = added.UUID

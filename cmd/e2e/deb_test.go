@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -39,10 +40,19 @@ type scripts map[string]string
 // whether one is given or not.
 func buildDeb(t *testing.T, name, version string, of scripts) string {
 	t.Helper()
+	return buildHeavyDeb(t, name, version, of, 0)
+}
+
+// buildHeavyDeb is buildDeb of a package with so many bytes more.
+func buildHeavyDeb(t *testing.T, name, version string, of scripts, size int) string {
+	t.Helper()
 	dir, deb := t.TempDir(), filepath.Join(t.TempDir(), name+".deb")
 	write(t, filepath.Join(dir, "DEBIAN/control"), fmt.Sprintf(
 		"Package: %s\nVersion: %s\nArchitecture: all\nMaintainer: Test <test@example.org>\nDescription: test\n", name, version), 0o644)
 	write(t, filepath.Join(dir, "usr/share", name, "hello"), "hello\n", 0o644)
+	noise := make([]byte, size)
+	rand.NewChaCha8([32]byte{}).Read(noise)
+	write(t, filepath.Join(dir, "usr/share", name, "noise"), string(noise), 0o644)
 	for _, script := range []string{"preinst", "postinst"} {
 		if text, ok := of[script]; ok || script == "postinst" {
 			write(t, filepath.Join(dir, "DEBIAN", script), fmt.Sprintf(

@@ -43,7 +43,7 @@ func run(ctx context.Context, cfg agent.Config, hooks Hooks, log *slog.Logger) e
 		uplink, also = r, append(also, r.run)
 	}
 	opts := agent.Options{Config: cfg, Uplink: uplink, Installer: installer, State: state, Clock: clock, Log: log}
-	if cfg.Auth != nil {
+	if cfg.Auth != nil && !cfg.Gateway.RVI { // over RVI the link is the proof
 		opts.Auth = link
 	}
 	client, err := agent.New(opts)
