@@ -28,6 +28,7 @@ var rooms = map[string][]string{
 	"store":            {"ota"},
 	"httpapi":          {"ota"},
 	"httpapi/operator": {"ota", "fleet", "httpapi"},
+	"httpapi/publish":  {"ota", "fleet", "httpapi"},
 	"fleet":            {"ota", "sign", "suit"},
 	"agent":            {"ota", "sign"},
 	"agent/gateway":    {"ota", "agent"},
@@ -38,7 +39,7 @@ var rooms = map[string][]string{
 	"coap":             {"ota"},
 	"suit":             {"ota"},
 	"packaging":        {"agent"}, // what is shipped, held to the code by tests
-	"cmd":              {"ota", "sign", "blob", "store", "httpapi", "httpapi/operator", "fleet", "agent", "agent/gateway", "agent/pacman", "swm", "rvi", "rvi/node", "coap", "suit"},
+	"cmd":              {"ota", "sign", "blob", "store", "httpapi", "httpapi/operator", "httpapi/publish", "fleet", "agent", "agent/gateway", "agent/pacman", "swm", "rvi", "rvi/node", "coap", "suit"},
 }
 
 // outside are packages through which a room would reach past its words.
