@@ -27,6 +27,8 @@ type ClientOptions struct {
 	Log   *slog.Logger       // nothing is logged if nil
 	Now   func() time.Time   // time.Now if nil
 	Fault func(point string) // called at each of ClientFaults, for crash tests; may be nil
+
+	chunkSize int // of the backend; ChunkSize if 0
 }
 
 const (
@@ -122,7 +124,7 @@ func NewClient(o ClientOptions) (*Client, error) {
 		opt: o, dir: d, own: o.Identity, born: o.Now(), slots: make(chan struct{}, waitingMessages), wake: make(chan struct{}, 1),
 		files: map[Unit]*incoming{}, failed: map[Unit]error{}, aborted: map[ota.UpdateID]bool{}, there: map[string]bool{}, changed: make(chan struct{}),
 	}
-	c.device.Idle = forEver
+	c.device.Idle, c.device.ChunkSize = forEver, o.chunkSize
 	if o.Idle > 0 {
 		c.device.Idle = max(o.Idle, MinIdle)
 	}

@@ -79,12 +79,10 @@ func (v *vehicle) Send(_ context.Context, service string, params json.RawMessage
 // start starts the client over what an earlier one left.
 func (v *vehicle) start() {
 	v.Helper()
+	v.opt.chunkSize = v.size
 	c, err := NewClient(v.opt)
 	if err != nil {
 		v.Fatal(err)
-	}
-	if v.size > 0 {
-		c.device.ChunkSize = v.size
 	}
 	c.sender, c.edge = v, v.edge
 	ctx, cancel := context.WithCancel(context.Background())
