@@ -43,6 +43,12 @@ func TestBackendRefusesTheVectors(t *testing.T) {
 				if !ok || r.Code != v.Expect.Code || r.Reason != v.Expect.Reason || RefusedAtBackend(r.Err).Action.String() != v.Expect.Action {
 					t.Errorf("%+v, want %+v", err, v.Expect)
 				}
+				if v.Expect.Code != 0 { // at another's node the answer, at once
+					err := s.backend.taken(t.Context(), node.Message{Service: call.Params.Service, Params: call.Params.Parameters, Peer: node.Peer{Addr: "edge"}})
+					if r, ok := errors.AsType[*node.Refusal](err); !ok || r.Code != v.Expect.Code || r.Reason != v.Expect.Reason {
+						t.Errorf("%+v, want %+v", err, v.Expect)
+					}
+				}
 				c.hears()
 				c.is(film, "InFlight")
 				if list := s.backend.Links(); len(before) != 3 || len(list) != 0 {
