@@ -145,7 +145,13 @@ const patience = time.Minute
 // until waits for something to become true.
 func until(t *testing.T, what string, true func() bool) {
 	t.Helper()
-	deadline := time.After(patience)
+	within(t, patience, what, true)
+}
+
+// within is until for what may take another time.
+func within(t *testing.T, long time.Duration, what string, true func() bool) {
+	t.Helper()
+	deadline := time.After(long)
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for !true() {
