@@ -119,6 +119,20 @@ func TestAKeyIsForItsOwnAlgorithms(t *testing.T) {
 	}
 }
 
+// TestABlockSpeaksOfOnePayload: one that carries another than is asked about
+// does not vouch, even if its signature would fit.
+func TestABlockSpeaksOfOnePayload(t *testing.T) {
+	s := signerFrom(t, "keys/own-ed25519-private.pem")
+	b, err := sign(s, Ed25519, []byte("this"), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Payload = []byte("that")
+	if b.Verify(s.Key, []byte("this")) || b.Verify(s.Key, []byte("that")) {
+		t.Error("it vouches for both")
+	}
+}
+
 // TestHeadersThatAreNotUnderstoodVouchForNothing.
 func TestHeadersThatAreNotUnderstoodVouchForNothing(t *testing.T) {
 	s := signerFrom(t, "keys/own-ed25519-private.pem")

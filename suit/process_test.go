@@ -116,6 +116,25 @@ func TestADeviceRefuses(t *testing.T) {
 	}
 }
 
+// TestWhatWasTakenAwayIsMissed, unless it is only text.
+func TestWhatWasTakenAwayIsMissed(t *testing.T) {
+	e, err := Open(vectorFile(t, "own/severable-full.suit"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.Sever(keyText)
+	p, _ := own(t)
+	if _, _, err := p.Install(t.Context(), e.Encode()); err != nil {
+		t.Error(err)
+	}
+	e.Sever(int64(Install))
+	p, b := own(t)
+	_, _, err = p.Install(t.Context(), e.Encode())
+	if f, ok := errors.AsType[*Failure](err); !ok || f.Reason != ReasonSevering || len(b.log) > 0 {
+		t.Errorf("%v, %q", err, b.log)
+	}
+}
+
 func installed(n uint64) func(*Processor, *board) {
 	return func(p *Processor, _ *board) { p.Installed = &n }
 }
