@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/updraft-ota/updraft/ota"
+	"github.com/updraft-ota/updraft/rvi/node"
 )
 
 func TestAnUpdateTravels(t *testing.T) {
@@ -590,5 +591,41 @@ func TestWhatCannotBeSent(t *testing.T) {
 		c.reports(in2015(song), ota.OK)
 		s.wait(59 * time.Minute)
 		c.hears("getpackages")
+	})
+}
+
+// TestAtAnotherProcessesNode has the server restart while a vehicle is linked to
+// a node that tells neither who speaks nor, at once, who is there.
+func TestAtAnotherProcessesNode(t *testing.T) {
+	bubble(t, func(t *testing.T, s *server) {
+		c := s.register("V1")
+		film := c.update("film", 3*ChunkSize)
+		u := in2015(film)
+		tell := func(m BackendMessage) {
+			t.Helper()
+			at := node.Message{Service: m.Service().Local(), Params: m.AppendParams(nil), Peer: node.Peer{Addr: "edge"}}
+			if err := s.backend.taken(t.Context(), at); err != nil {
+				t.Error(err)
+			}
+		}
+		s.backend.external = true
+		c.comes()
+		tell(BackendStart{From: c.who, Units: []Unit{u}, Services: ServicesOf(c.who)})
+		tell(Ack{From: c.who, Unit: u})
+		c.hears("notify film", "start film", "chunk film 1")
+		s.restart()
+		s.backend.external = true
+		tell(Ack{From: c.who, Unit: u, Chunks: ChunkSet(1)})
+		c.hears("start film", "chunk film 2")
+		c.goes()
+		s.wait(time.Hour)
+		c.hears()
+		for range 2 * maxSaid { // one that floods loses its own
+			_ = s.backend.taken(t.Context(), node.Message{Service: "/sota/ack", Params: Ack{From: c.who, Unit: u, Chunks: ChunkSet(1)}.AppendParams(nil)})
+		}
+		list := s.take()
+		if len(list) == 0 || !strings.HasSuffix(list[0].to, "/start") {
+			t.Errorf("%v", list)
+		}
 	})
 }
