@@ -37,9 +37,10 @@ var rooms = map[string][]string{
 	"rvi":              {"ota", "rvi/node"},
 	"rvi/node":         {"ota"},
 	"coap":             {"ota"},
+	"coap/resource":    {"ota", "fleet", "coap"},
 	"suit":             {"ota"},
 	"packaging":        {"agent"}, // what is shipped, held to the code by tests
-	"cmd":              {"ota", "sign", "blob", "store", "httpapi", "httpapi/operator", "httpapi/publish", "fleet", "agent", "agent/gateway", "agent/pacman", "swm", "rvi", "rvi/node", "coap", "suit"},
+	"cmd":              {"ota", "sign", "blob", "store", "httpapi", "httpapi/operator", "httpapi/publish", "fleet", "agent", "agent/gateway", "agent/pacman", "swm", "rvi", "rvi/node", "coap", "coap/resource", "suit"},
 }
 
 // outside are packages through which a room would reach past its words.
