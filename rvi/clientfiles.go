@@ -130,7 +130,18 @@ func (c *Client) reopen(in *incoming) error {
 
 // started takes a start: the transfer goes on, or begins.
 func (c *Client) started(ctx context.Context, m Start) {
+	if err := c.start(m); err != nil {
+		c.opt.Log.Error("a transfer cannot begin", "unit", m.Unit, "err", err)
+		return
+	}
+	c.opt.Fault("start taken")
+	c.acknowledge(ctx, m.Unit)
+}
+
+func (c *Client) start(m Start) error {
 	c.mu.Lock()
+	defer c.mu.Unlock()
+	defer c.note()
 	fresh, err := c.device.Start(m, c.opt.Now())
 	if err == nil && fresh {
 		err = c.begin(m)
@@ -138,14 +149,7 @@ func (c *Client) started(ctx context.Context, m Start) {
 	if in := c.files[m.Unit]; in != nil {
 		in.heard = c.opt.Now()
 	}
-	c.note()
-	c.mu.Unlock()
-	if err != nil {
-		c.opt.Log.Error("a transfer cannot begin", "unit", m.Unit, "err", err)
-		return
-	}
-	c.opt.Fault("start taken")
-	c.acknowledge(ctx, m.Unit)
+	return err
 }
 
 // begin makes room for a new file. mu is held.
@@ -277,21 +281,20 @@ func (c *Client) check(ctx context.Context, in *incoming) {
 	c.mu.Unlock()
 	c.checks.Go(func() {
 		sums, err := in.part.sums(size)
-		c.mu.Lock()
-		if c.files[in.start.Unit] != in {
-			c.mu.Unlock()
-			return // taken back meanwhile
-		}
 		c.checked(in, sums, err)
-		c.note()
-		c.mu.Unlock()
 		c.opt.Fault("finish taken")
 	})
 }
 
-// checked decides about a whole file. mu is held.
+// checked decides about a whole file, unless it was taken back meanwhile.
 func (c *Client) checked(in *incoming, sums ota.Sums, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	defer c.note()
 	u := in.start.Unit
+	if c.files[u] != in {
+		return
+	}
 	if err == nil {
 		err = c.device.Checked(u, sums)
 	}
