@@ -35,10 +35,11 @@ func (n *Node) Send(ctx context.Context, service string, params json.RawMessage,
 
 // SendFunc is Send of parameters that params appends to a buffer when the
 // message is about to be written, so that what waits costs next to nothing: a
-// window of chunks, say. It may be called more than once, if a link breaks, or
-// not at all; by one goroutine at a time, which serves that peer alone. Its
-// error, and what is no JSON, is told to Options.Audit (not_made), and the
-// message is discarded. If it appends nothing the message is not needed any more.
+// window of chunks, say. It runs in the goroutine that writes to that peer: not
+// at all if the message expires, more than once if the link breaks, and then
+// maybe at the same time. Its error, and what is no JSON, is told to
+// Options.Audit (not_made), and the message is discarded. If it appends nothing
+// the message is not needed any more.
 func (n *Node) SendFunc(ctx context.Context, service string, params func(buf []byte) ([]byte, error), timeout time.Duration) error {
 	return n.sendWithin(ctx, &parcel{service: service, make: params}, timeout)
 }
