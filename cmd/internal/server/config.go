@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/netip"
 	"os"
+	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -38,6 +39,14 @@ type Config struct {
 	RVIRoot, RVICert, RVIKey, RVICred string
 	EdgeAllow                         settings.Networks // of programs, besides loopback
 
+	// WithCoAPServer is false where another server serves CoAP: its port is
+	// named in URLs, and not bound.
+	WithCoAPServer bool
+	SUITTrusted    string // PEM file with keys that may sign manifests; "" checks no signature
+	RequireSUIT    bool
+	UploadPath     string // a tree of the original server, imported once
+	StaticPath     string // of the original server, which had its page there: nothing is read
+
 	MaxUpload   settings.Size
 	TrustedKeys string // PEM file; "" trusts whoever may upload
 	// Stricter rules for the names and versions operators may publish.
@@ -61,7 +70,8 @@ func Default() Config {
 		HTTP: 8080, CoAP: 5683,
 		HTTPS: settings.Closed, CoAPS: settings.Closed, CoAPTCP: settings.Closed, CoAPSTCP: settings.Closed,
 		RVIEdge: settings.Closed, RVILink: settings.Closed, RVITLS: settings.Closed,
-		MaxUpload: fleet.DefaultMaxUpload,
+		WithCoAPServer: true,
+		MaxUpload:      fleet.DefaultMaxUpload,
 	}
 }
 
@@ -83,7 +93,12 @@ func (c *Config) table(file *string) settings.Table {
 		{Name: "coaps-port", Value: &c.CoAPS, Usage: "serve CoAP over DTLS here"},
 		{Name: "coap-tcp-port", Value: &c.CoAPTCP, Usage: "serve CoAP over TCP here"},
 		{Name: "coaps-tcp-port", Value: &c.CoAPSTCP, Usage: "serve CoAP over TLS here"},
-		{Name: "coap-host", Value: text(&c.CoAPHost), Usage: "`name` of this server in coap URLs it hands out"},
+		{Name: "coap-host", Value: text(&c.CoAPHost), Usage: "`name`, or name:port, of this server in coap URLs it hands out (default: an address of this machine)"},
+		{Name: "with-coap-server", Value: (*settings.Switch)(&c.WithCoAPServer), Usage: "serve CoAP; =false where another server does, whose port --coap-port names"},
+		{Name: "suit-trusted-keys", Value: text(&c.SUITTrusted), Usage: "take only SUIT manifests signed by a key of this PEM `file`; without it nobody's signature is checked"},
+		{Name: "require-suit", Value: (*settings.Switch)(&c.RequireSUIT), Usage: "take only SUIT manifests as manifests"},
+		{Name: "upload-path", Value: text(&c.UploadPath), Usage: "import this `folder` of the original OTA server, once"},
+		{Name: "static-path", Value: text(&c.StaticPath), Usage: "`folder` of the original OTA server's page; ignored"},
 		{Name: "rvi-edge-port", Value: &c.RVIEdge, Usage: "serve an RVI node's edge here, on 127.0.0.1 unless --bind says otherwise"},
 		{Name: "rvi-link-port", Value: &c.RVILink, Usage: "serve plain RVI data links here; needs --auth none, as they prove nothing"},
 		{Name: "rvi-tls-port", Value: &c.RVITLS, Usage: "serve RVI data links over TLS here"},
@@ -108,6 +123,10 @@ const variablePrefix = "UPDRAFT_"
 // they are parsed. That fails on wrong usage only.
 func Flags(fs *pflag.FlagSet) func() (Config, error) {
 	given, givenFile := Default(), ""
+	// Operators of the original OTA server write --http_port.
+	fs.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+		return pflag.NormalizedName(strings.ReplaceAll(name, "_", "-"))
+	})
 	given.table(&givenFile).Flags(fs)
 	fs.SortFlags = false
 	return func() (Config, error) {

@@ -37,6 +37,7 @@ func TestEverySettingIsFlagKeyAndVariable(t *testing.T) {
 	texts := map[string]string{
 		"data": "'/d'", "auth": "'none'", "bind": "'::1'", "http-host": "'h'", "coap-host": "'h'", "debug": "true",
 		"tls-cert": "'c'", "tls-key": "'k'", "max-upload": "'32MiB'", "trusted-keys": "'t'",
+		"with-coap-server": "false", "suit-trusted-keys": "'s'", "require-suit": "true", "upload-path": "'u'", "static-path": "'p'",
 		"package-name-pattern": "'^a$'", "package-version-pattern": "'^1$'",
 		"rvi-root": "'r'", "rvi-cert": "'c'", "rvi-key": "'k'", "rvi-cred": "'j'", "rvi-node": "'http://127.0.0.1:8801'", "edge-allow": "'10.0.0.0/8'",
 	}

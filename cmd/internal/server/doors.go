@@ -5,18 +5,21 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/updraft-ota/updraft/coap/resource"
 	"github.com/updraft-ota/updraft/fleet"
 	"github.com/updraft-ota/updraft/httpapi"
 	"github.com/updraft-ota/updraft/httpapi/operator"
+	"github.com/updraft-ota/updraft/httpapi/publish"
 	"github.com/updraft-ota/updraft/httpapi/token"
 	"github.com/updraft-ota/updraft/ota"
+	"github.com/updraft-ota/updraft/suit"
 )
 
 // doors sends a request to the room it is for. What devices ask over and over
 // is found first, without a table of routes.
 type doors struct {
-	health                   *health
-	device, tokens, operator http.Handler
+	health                            *health
+	device, tokens, publish, operator http.Handler
 }
 
 func (d *doors) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -31,6 +34,8 @@ func (d *doors) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		d.health.summary(w, r)
 	case path == "/token":
 		d.tokens.ServeHTTP(w, r)
+	case publish.Serves(path):
+		d.publish.ServeHTTP(w, r)
 	default:
 		d.operator.ServeHTTP(w, r)
 	}
@@ -45,11 +50,12 @@ func isConversation(path string) bool {
 }
 
 // open puts the rooms together and returns the way in.
-func (s *server) open(db ota.Store, blobs ota.Blobs, keys []ed25519.PublicKey) (http.Handler, error) {
+func (s *server) open(db ota.Store, blobs ota.Blobs, keys []ed25519.PublicKey, suitKeys []suit.Key) (http.Handler, error) {
 	var issuer *token.Issuer // made below, as it asks the fleet
 	s.fleet = fleet.New(fleet.Options{
 		Store: db, Blobs: blobs, TrustedKeys: keys, MaxUpload: int64(s.MaxUpload),
 		PackageName: s.PackageName.Regexp, PackageVersion: s.PackageVersion.Regexp,
+		SUITKeys: suitKeys, RequireSUIT: s.RequireSUIT, CoAPRoot: s.coapRoot, Trigger: resource.Trigger{},
 		DeviceGone: func(id ota.DeviceID) {
 			if issuer != nil {
 				issuer.Revoke(id)
@@ -83,6 +89,7 @@ func (s *server) doors(who httpapi.Who) *doors {
 	return &doors{
 		health:   &s.health,
 		device:   httpapi.DeviceAPI(httpapi.OpenFor(who, uplink), s.log),
+		publish:  publish.New(publish.Options{Fleet: s.fleet, Who: who, Log: s.log}),
 		operator: operator.New(operator.Options{Fleet: s.fleet, Who: who, Links: s.links, Host: s.HTTPHost, Version: s.Version, Log: s.log}),
 	}
 }

@@ -6,6 +6,7 @@
 //	DIR/updraft.db      what the store remembers
 //	DIR/blobs/          the bytes of packages
 //	DIR/admin.token     what operators show (with auth on)
+//	DIR/imported        which trees --upload-path has brought in
 //	DIR/token.key       signs the tokens of devices (with auth on)
 //	DIR/rvi/            proves who the server is to vehicles (see rvikeys)
 //	DIR/addresses.json  where the server listens, while it does
@@ -18,7 +19,6 @@ package server
 
 import (
 	"context"
-	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"io"
@@ -26,12 +26,14 @@ import (
 	"net/http"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/updraft-ota/updraft/blob"
 	"github.com/updraft-ota/updraft/fleet"
 	"github.com/updraft-ota/updraft/sign"
 	"github.com/updraft-ota/updraft/store"
+	"github.com/updraft-ota/updraft/suit"
 )
 
 // Hooks let whoever runs a server watch it. All may be zero.
@@ -84,12 +86,21 @@ type server struct {
 	fleet    *fleet.Fleet
 	vehicles *vehicles // set before anything is served
 	health   health
+
+	coapBound atomic.Int32 // port that CoAP is served on; 0 until it is bound
 }
 
 func (s *server) run(ctx context.Context) (err error) {
-	keys, err := s.trustedKeys()
+	keys, err := readKeys("trusted keys", s.TrustedKeys, sign.ParsePublic)
 	if err != nil {
 		return err
+	}
+	suitKeys, err := readKeys("keys trusted for SUIT", s.SUITTrusted, suit.ParseKeys)
+	if err != nil {
+		return err
+	}
+	if s.StaticPath != "" {
+		s.log.Warn("--static-path is ignored: the page is part of this program")
 	}
 	if s.folder, err = claim(s.Data); err != nil {
 		return err
@@ -109,8 +120,11 @@ func (s *server) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	doors, err := s.open(db, blobs, keys)
+	doors, err := s.open(db, blobs, keys, suitKeys)
 	if err != nil {
+		return err
+	}
+	if err := s.importTree(ctx); err != nil {
 		return err
 	}
 	if s.vehicles, err = s.openVehicles(ctx); err != nil {
@@ -120,18 +134,19 @@ func (s *server) run(ctx context.Context) (err error) {
 	return s.serve(ctx, doors)
 }
 
-// trustedKeys reads the keys that must have signed what is uploaded.
-func (s *server) trustedKeys() ([]ed25519.PublicKey, error) {
-	if s.TrustedKeys == "" {
+// readKeys reads the keys that must have signed what is uploaded; there are
+// none without a file.
+func readKeys[K any](what, path string, parse func(file []byte) ([]K, error)) ([]K, error) {
+	if path == "" {
 		return nil, nil
 	}
-	file, err := os.ReadFile(s.TrustedKeys)
+	file, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("read trusted keys: %w", err)
+		return nil, fmt.Errorf("read %s: %w", what, err)
 	}
-	keys, err := sign.ParsePublic(file)
+	keys, err := parse(file)
 	if err != nil {
-		return nil, fmt.Errorf("trusted keys in %s: %w", s.TrustedKeys, err)
+		return nil, fmt.Errorf("%s in %s: %w", what, path, err)
 	}
 	return keys, nil
 }
@@ -206,6 +221,9 @@ func (s *server) announce(a Addresses) {
 		if l.addr != "" {
 			s.log.Info("listening", "rvi", l.what, "addr", l.addr)
 		}
+	}
+	if root := s.coapRoot(); root != "" {
+		s.log.Info("devices are told of files by CoAP", "url", root)
 	}
 	if s.RVINode != "" {
 		s.log.Info("speaking RVI", "node", s.RVINode, "called_at", s.vehicles.calls.Addr().String())
