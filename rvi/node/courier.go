@@ -132,7 +132,7 @@ func (c *courier) run() {
 // bring carries a delivery, after its parameters were made.
 func (c *courier) bring(d delivery) error {
 	if d.parcel != nil && d.parcel.make != nil {
-		params, err := d.parcel.open(nil)
+		params, err := d.parcel.open(func() []byte { return nil })
 		if err != nil {
 			return err
 		}

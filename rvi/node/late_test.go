@@ -49,6 +49,30 @@ func TestMessagesThatAreMadeLate(t *testing.T) {
 	})
 }
 
+// Who returns bytes of his own instead of appending keeps them as they are.
+func TestMadeElsewhere(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		p := newPair(t)
+		chunk, own := handle(t, p.vehicle, "/sota/chunk"), []byte(`["mine"]`)
+		p.link(t)
+		for i := range 4 {
+			err := p.server.SendFunc(t.Context(), vin+"sota/chunk", func(b []byte) ([]byte, error) {
+				if i%2 == 0 {
+					return own, nil
+				}
+				return append(b, `["another"]`...), nil
+			}, time.Minute)
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		if got := chunk.take(); !slices.Equal(got, []string{`["mine"]`, `["another"]`, `["mine"]`, `["another"]`}) {
+			t.Errorf("%q", got)
+		}
+	})
+}
+
 func TestAMessageToOurselvesMadeLate(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		o := serverOptions(&log{})

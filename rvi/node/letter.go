@@ -15,20 +15,31 @@ type letter struct {
 	from   int         // of buf, what is not in pieces yet
 	pieces net.Buffers // in order; parts of buf, and of parameters
 	size   int         // of the pieces
-	made   []byte      // room for parameters that are made when they are written
+	made   []byte      // see room
 }
 
 // largePiece is how many bytes are not worth copying.
 const largePiece = 4 << 10
+
+// chunkRoom is how many bytes the parameters of a full chunk need, and some more.
+const chunkRoom = 92 << 10
 
 var letters = sync.Pool{New: func() any { return &letter{buf: make([]byte, 0, smallBuffer)} }}
 
 // recycle gives the letter back; one that had to grow much is not kept.
 func (m *letter) recycle() {
 	clear(m.pieces)
-	if cap(m.buf) <= largeBuffer && cap(m.made) <= largeBuffer {
+	if cap(m.buf) <= largeBuffer {
 		letters.Put(m)
 	}
+}
+
+// room is for parameters that are made when they are written: a chunk's, mostly.
+func (m *letter) room() []byte {
+	if m.made == nil {
+		m.made = make([]byte, 0, chunkRoom)
+	}
+	return m.made
 }
 
 // text adds bytes, which must not change until the letter is written.

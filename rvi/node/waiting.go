@@ -18,13 +18,13 @@ type parcel struct {
 	from    Peer
 }
 
-// open returns the parameters. If they are still to be made that is done in
-// buf, and checked.
-func (p *parcel) open(buf []byte) ([]byte, error) {
+// open returns the parameters. If they are still to be made that is done in the
+// buffer that room gives, and they are checked.
+func (p *parcel) open(room func() []byte) ([]byte, error) {
 	if p.make == nil {
 		return p.params, nil
 	}
-	params, err := p.make(buf)
+	params, err := p.make(room())
 	if err != nil {
 		return nil, err
 	}

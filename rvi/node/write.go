@@ -59,13 +59,10 @@ func (l *link) writeNext(m *letter) bool {
 	var params []byte
 	if it.parcel != nil {
 		var err error
-		if params, err = it.parcel.open(m.made[:0]); errors.Is(err, errWithdrawn) {
+		if params, err = it.parcel.open(m.room); errors.Is(err, errWithdrawn) {
 			return l.written(withdrawn, "")
 		} else if err != nil {
 			return l.written("not_made", err.Error())
-		}
-		if it.parcel.make != nil {
-			m.made = params
 		}
 	}
 	if m.compose(it, params, w); it.parcel != nil && w.largest > 0 && m.size > w.largest {
