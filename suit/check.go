@@ -33,7 +33,7 @@ type Class struct{ Vendor, ID uuid.UUID }
 type File struct {
 	Size    int64
 	SHA256  []byte
-	Content io.ReaderAt // nil if it is not to be looked into
+	Content io.ReaderAt // nil if it is not to be looked into; to be closed after Check by whoever opened it
 }
 
 // What Rules.Stored fails with if there is no such file.
@@ -136,7 +136,11 @@ func (v *Verdict) checkSignatures(trusted []Key) {
 	if len(e.Blocks) == 0 {
 		v.fault(FoundUnsigned, "the manifest is not signed")
 	}
-	if (e.Dialect == Standard || len(e.Blocks) > 0) && !e.Covered() {
+	switch {
+	case e.Digest.Sum == nil || e.Covered():
+	case e.Digest.Algorithm.hasher() == nil:
+		v.fault(FoundDigest, "the manifest's digest is by %s, which is not known", e.Digest.Algorithm)
+	default:
 		v.fault(FoundDigest, "what is signed is the digest of another manifest")
 	}
 	found := false

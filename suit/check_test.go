@@ -381,3 +381,26 @@ func TestAnEnvelopeThatLacksAFile(t *testing.T) {
 		t.Errorf("%v, %v", v.Findings, err)
 	}
 }
+
+// TestADigestByAnUnknownAlgorithm covers nothing, whoever signed it.
+func TestADigestByAnUnknownAlgorithm(t *testing.T) {
+	e, err := Open(vectorFile(t, "own/es256.suit"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.Digest.Algorithm = -18 // SHAKE128
+	e.signed = appendDigest(nil, e.Digest)
+	signer := signerFrom(t, "keys/own-p256-private.pem")
+	b, err := sign(signer, ESP256, e.signed, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.Blocks = []Block{b}
+	v, err := Check(e.Encode(), Rules{Trusted: []Key{signer.Key}})
+	if err != nil || len(v.Reasons()) != 1 || !strings.Contains(v.Reasons()[0], "algorithm -18, which is not known") {
+		t.Errorf("%v, %v", v.Findings, err)
+	}
+	if _, err := e.Authenticate([]Key{signer.Key}); err == nil {
+		t.Error("a device takes it")
+	}
+}

@@ -116,6 +116,24 @@ func TestAnImageDependsOnAnother(t *testing.T) {
 	}
 }
 
+// TestATrailerForOtherFlash: what is written at a time may be longer, and the
+// byte that says whether the image is for good lies that much earlier.
+func TestATrailerForOtherFlash(t *testing.T) {
+	b := bytes.Clone(vectorFile(t, "images/mcuboot.sha256-only.padded-confirmed.bin"))
+	n := len(b)
+	copy(b[n-16:], append([]byte{32, 0}, mcubootTrailerN...))
+	b[n-16-8] = 0xff
+	for _, confirmed := range []bool{false, true} {
+		if confirmed {
+			b[n-16-32] = 1
+		}
+		img, err := ReadImage(bytes.NewReader(b), int64(n))
+		if err != nil || len(img.Problems) > 0 || !img.MCUboot.Padded || img.MCUboot.Confirmed != confirmed {
+			t.Errorf("%+v, %q, %v", img.MCUboot, img.Problems, err)
+		}
+	}
+}
+
 // TestImagesThatAreNotRight are told by what is wrong, never by a panic.
 func TestImagesThatAreNotRight(t *testing.T) {
 	for _, c := range []struct {

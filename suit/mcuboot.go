@@ -26,6 +26,7 @@ const (
 	tlvSHA256     = 0x10
 	tlvSHA384     = 0x11
 	tlvSHA512     = 0x12
+	tlvPure       = 0x25 // the signature is of the image, not of its digest
 	tlvDependency = 0x40
 	tlvCounter    = 0x50
 	tlvVendor     = 0x74
@@ -34,9 +35,13 @@ const (
 
 var mcubootSignatures = map[uint16]string{0x20: "RSA-2048", 0x22: "ECDSA", 0x23: "RSA-3072", 0x24: "Ed25519"}
 
-// mcubootTrailer ends an image that was padded to its slot, for a flash that
-// is written 8 bytes at a time.
-var mcubootTrailer = []byte{0x77, 0xc2, 0x95, 0xf3, 0x60, 0xd2, 0xef, 0x7f, 0x35, 0x52, 0x50, 0x0f, 0x2c, 0xb6, 0x79, 0x80}
+// What ends an image that was padded to its slot: for a flash that is written
+// 8 bytes at a time, and for one whose writes are as long as the two bytes
+// before say.
+var (
+	mcubootTrailer  = []byte{0x77, 0xc2, 0x95, 0xf3, 0x60, 0xd2, 0xef, 0x7f, 0x35, 0x52, 0x50, 0x0f, 0x2c, 0xb6, 0x79, 0x80}
+	mcubootTrailerN = []byte{0x2d, 0xe1, 0x5d, 0x29, 0x41, 0x0b, 0x8d, 0x77, 0x67, 0x9c, 0x11, 0x0f, 0x1f, 0x8a}
+)
 
 // tlv is one entry after the image.
 type tlv struct {
@@ -145,6 +150,8 @@ func (in *imageReader) checkMCUboot(img *Image, entries []tlv, covered int64) {
 	switch {
 	case in.err != nil || img.MCUboot.Encrypted:
 		return
+	case i < 0 && slices.ContainsFunc(entries, func(e tlv) bool { return e.kind == tlvPure }):
+		return
 	case i < 0:
 		img.problem("it carries no digest of itself")
 		return
@@ -157,13 +164,21 @@ func (in *imageReader) checkMCUboot(img *Image, entries []tlv, covered int64) {
 }
 
 // trailer looks at the end of an image that fills its slot: the magic, and
-// before it 8 bytes whose first says whether the image is for good.
+// before it as many bytes as are written at a time, the first of which says
+// whether the image is for good.
 func (in *imageReader) trailer(m *MCUboot) {
-	n := int64(len(mcubootTrailer))
-	if in.err != nil || in.size < n+8 {
+	const magic, longest = 16, 4096
+	if in.err != nil || in.size < magic {
 		return
 	}
-	end := in.at(in.size-n-8, int(n)+8)
-	m.Padded = bytes.Equal(end[8:], mcubootTrailer)
-	m.Confirmed = m.Padded && end[0] == 1
+	end := in.at(in.size-magic, magic)
+	align := int64(8)
+	if !bytes.Equal(end, mcubootTrailer) {
+		align = int64(binary.LittleEndian.Uint16(end))
+		if !bytes.Equal(end[2:], mcubootTrailerN) || align == 0 || align > longest {
+			return
+		}
+	}
+	m.Padded = true
+	m.Confirmed = in.at(in.size-magic-align, 1)[0] == 1
 }
