@@ -138,9 +138,10 @@ type linked struct {
 	Device, Peer, Dialect string
 	Secure                bool
 	Transfers             []struct {
-		State                           string
-		Chunks, ChunksReceived, Resends int
-		BytesPerSecond                  int64
+		State                  string
+		Chunks, ChunksReceived int
+		Resends                *int
+		BytesPerSecond         int64
 	}
 }
 
