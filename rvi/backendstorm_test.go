@@ -47,7 +47,7 @@ func (w *weather) carry(deliver func()) {
 type sailor struct {
 	*car
 	w         *weather
-	mu        sync.Mutex
+	at        sync.Mutex
 	device    Device
 	files     map[Unit][]byte
 	starts    map[Unit]Start
@@ -62,8 +62,8 @@ func (s *sailor) ack(u Unit) {
 }
 
 func (s *sailor) hear(service string, params []byte) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.at.Lock()
+	defer s.at.Unlock()
 	m, err := ReadAtDevice(service, params)
 	if err != nil {
 		s.t.Error(err)
@@ -136,8 +136,8 @@ func (s *sailor) finish(m Finish, now time.Time) {
 }
 
 func (s *sailor) tick() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.at.Lock()
+	defer s.at.Unlock()
 	due := s.device.Tick(time.Now())
 	for _, u := range due.Ask {
 		s.accept(u)
@@ -154,27 +154,27 @@ func TestAStorm(t *testing.T) {
 	for seed := range uint64(4) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			bubble(t, func(t *testing.T, s *server) {
+				captain := rand.New(rand.NewPCG(seed, 2))
 				w := &weather{rand: rand.New(rand.NewPCG(seed, 1)), bad: true}
 				c := &sailor{car: s.register("V1"), w: w, files: map[Unit][]byte{}, starts: map[Unit]Start{},
 					installed: map[Unit]int{}, content: map[Unit][]byte{}}
-				w.to = c.hear
-				s.backend.carrier = w
+				w.to, s.carrier = c.hear, w
+				s.restart()
 				var all []ota.Update
 				c.comes()
 				for i := range 600 {
 					if i%50 == 0 {
-						all = append(all, c.update(fmt.Sprintf("%c-file", 'a'+i/50), w.rand.IntN(16)*ChunkSize+i%3))
+						all = append(all, c.update(fmt.Sprintf("%c-file", 'a'+i/50), captain.IntN(16)*ChunkSize+i%3))
 					}
 					s.wait(time.Second)
 					c.tick()
-					switch w.rand.IntN(60) {
+					switch captain.IntN(60) {
 					case 0:
 						c.goes()
-						s.wait(time.Duration(w.rand.IntN(40)) * time.Second)
+						s.wait(time.Duration(captain.IntN(40)) * time.Second)
 						c.comes()
 					case 1:
 						s.restart()
-						s.backend.carrier = w
 						c.comes()
 					}
 				}

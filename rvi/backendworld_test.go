@@ -25,9 +25,10 @@ type server struct {
 	t       *testing.T
 	backend *Backend
 	options BackendOptions
+	carrier Carrier // the server itself if nil
 	end     func()
 
-	mu   sync.Mutex
+	mu   sync.Mutex // guards backend where there are other goroutines
 	sent []letter
 }
 
@@ -75,12 +76,18 @@ func (s *server) damage(u ota.Update) {
 // run starts a backend.
 func (s *server) run() {
 	s.options.Devices, s.options.Feed = registry{s.Fleet}, s.Feed()
-	s.backend = NewBackend(s.options)
-	s.backend.carrier, s.backend.services = s, DefaultBackend
-	s.backend.links = func() []node.LinkInfo { return nil }
+	b := NewBackend(s.options)
+	b.carrier, b.services = s, DefaultBackend
+	if s.carrier != nil {
+		b.carrier = s.carrier
+	}
+	b.links = func() []node.LinkInfo { return nil }
+	s.mu.Lock()
+	s.backend = b
+	s.mu.Unlock()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
-	go func() { done <- s.backend.Run(ctx) }()
+	go func() { done <- b.Run(ctx) }()
 	s.end = func() {
 		cancel()
 		if err := <-done; err != nil {
@@ -159,7 +166,10 @@ func (c *car) goes()  { c.announce(false) }
 
 // says brings a message, and returns the reason why it was not taken.
 func (c *car) says(m BackendMessage) string {
-	err := c.backend.heard(c.t.Context(), node.Message{Service: "genivi.org/backend" + m.Service().Local(), Params: m.AppendParams(nil), Peer: c.peer()})
+	c.mu.Lock()
+	b := c.backend
+	c.mu.Unlock()
+	err := b.heard(c.t.Context(), node.Message{Service: "genivi.org/backend" + m.Service().Local(), Params: m.AppendParams(nil), Peer: c.peer()})
 	if err == nil {
 		return ""
 	}
