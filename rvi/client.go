@@ -308,7 +308,11 @@ func (c *Client) say(ctx context.Context, m BackendMessage) error {
 	s := c.services()
 	c.mu.Unlock()
 	name := map[Service]string{ServiceStart: s.Start, ServiceAck: s.Ack, ServiceReport: s.Report, ServicePackages: s.Packages}[m.Service()]
-	err := c.sender.Send(ctx, name, m.AppendParams(nil), DeviceMessageLife)
+	room := 512
+	if a, ok := m.(Ack); ok {
+		room += 7 * a.Chunks.Len() // lists grow long, and there are many
+	}
+	err := c.sender.Send(ctx, name, m.AppendParams(make([]byte, 0, room)), DeviceMessageLife)
 	if err != nil {
 		c.opt.Log.Warn("a message to the update server is lost", "service", name, "err", err)
 	}
