@@ -187,3 +187,21 @@ func TestACredentialThatEndedInTheYearOne(t *testing.T) {
 		t.Errorf("%+v", g)
 	}
 }
+
+// A device is the same however its UUID is written; a VIN is not.
+func TestTheSameDeviceInCapitals(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n := start(t, serverOptions(&log{}))
+		for _, name := range []string{"vin/abc", "vin/ABC", "device/9ea653bc-3486-44cd-aa86-d936bd957e52", "device/9EA653BC-3486-44CD-AA86-D936BD957E52"} {
+			meet(t, n).say(hello + sa("av", "genivi.org/"+name+"/sota/notify"))
+		}
+		var got []string
+		for _, l := range n.Links() {
+			got = append(got, l.Peer.Prefix)
+		}
+		slices.Sort(got)
+		if !slices.Equal(got, []string{"genivi.org/device/9EA653BC-3486-44CD-AA86-D936BD957E52/", "genivi.org/vin/ABC/", "genivi.org/vin/abc/"}) {
+			t.Errorf("%q", got)
+		}
+	})
+}

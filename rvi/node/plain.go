@@ -2,6 +2,9 @@ package node
 
 import "strings"
 
+// devicePrefix is that of vehicles known by a UUID (rvi.md 5.1).
+const devicePrefix = "genivi.org/device/"
+
 // Vehicles is the Plain of a server without authentication: a link has the
 // rights of the vehicle or device that the first service it announces belongs
 // to, genivi.org/vin/V/ or genivi.org/device/U/, those of the minimal

@@ -147,10 +147,11 @@ func (l *link) forgetEnded(now time.Time) {
 	}))
 }
 
-// samePeer tells a peer by its prefix, or, if it has none, by its certificate.
+// samePeer tells a peer by its prefix, in which the case of a UUID does not
+// matter, or, if it has none, by its certificate.
 func (l *link) samePeer(prefix string, other *link) bool {
 	if prefix != "" {
-		return prefix == other.peer.Prefix
+		return prefix == other.peer.Prefix || strings.HasPrefix(prefix, devicePrefix) && strings.EqualFold(prefix, other.peer.Prefix)
 	}
 	return l.leaf != nil && l.peer.Fingerprint == other.peer.Fingerprint
 }
