@@ -542,7 +542,7 @@ func TestWhatOperatorsSee(t *testing.T) {
 // go, and looks what is left.
 func TestNothingIsRememberedOfManyVehicles(t *testing.T) {
 	bubble(t, func(t *testing.T, s *server) {
-		for i := range 50 {
+		for i := range 20 {
 			c := s.register(fmt.Sprint("V", i))
 			film := c.update(fmt.Sprint(i, "-film"), 1)
 			c.comes()
@@ -627,5 +627,32 @@ func TestAtAnotherProcessesNode(t *testing.T) {
 		if len(list) == 0 || !strings.HasSuffix(list[0].to, "/start") {
 			t.Errorf("%v", list)
 		}
+	})
+}
+
+// TestABlockHoldsBackWhatWasAccepted has a vehicle accept five updates, of which
+// the first fails.
+func TestABlockHoldsBackWhatWasAccepted(t *testing.T) {
+	bubble(t, func(t *testing.T, s *server) {
+		c := s.register("V1")
+		var units []Unit
+		for i := range 5 {
+			units = append(units, in2015(c.update(string(rune('a'+i))+"-file", 1)))
+		}
+		c.comes()
+		c.accepts(units...)
+		s.take()
+		c.reports(units[0], ota.DiskFull)
+		c.hears() // d would be next
+		c.refuses("unknown_package", BackendStart{From: c.who, Units: units[4:], Services: ServicesOf(c.who)})
+		c.holds(units[1], 1)
+		c.reports(units[1], ota.OK)
+		c.holds(units[2], 1)
+		c.reports(units[2], ota.OK)
+		c.hears("finish b-file", "finish c-file", "getpackages")
+		if err := s.Unblock(t.Context(), ota.DefaultNamespace, c.id); err != nil {
+			t.Fatal(err)
+		}
+		c.hears("notify d-file e-file")
 	})
 }

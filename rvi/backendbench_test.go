@@ -24,7 +24,7 @@ const (
 )
 
 func TestAVehicleCostsLittle(t *testing.T) {
-	const vehicles = 200
+	const vehicles = 100
 	synctest.Test(t, func(t *testing.T) {
 		p := benched{&pushed{file: ota.Artifact{Sums: ota.Sums{Size: 4 * ChunkSize, SHA1: strings.Repeat("a", 40), SHA256: ota.Digest(strings.Repeat("b", 64))}}}}
 		s := &server{t: t, backend: NewBackend(BackendOptions{Devices: p, Feed: p})}

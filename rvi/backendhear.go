@@ -117,6 +117,7 @@ func (t *talk) accepted(ctx context.Context, m BackendStart) error {
 	if err != nil {
 		return err
 	}
+	t.prune(queue)
 	found := newest(queue, m.Dialect())
 	wanted := map[Unit]bool{}
 	var unknown error

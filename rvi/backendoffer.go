@@ -2,6 +2,7 @@ package rvi
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -44,9 +45,7 @@ func (t *talk) offer(ctx context.Context) {
 func (t *talk) offerOf(ctx context.Context, queue []ota.QueueEntry, arrived bool) {
 	now := t.b.opt.Now()
 	t.tellAt = time.Time{}
-	if len(queue) == 0 {
-		t.offered = nil
-	}
+	t.prune(queue)
 	at := func(d time.Time) {
 		if t.tellAt.IsZero() || d.Before(t.tellAt) {
 			t.tellAt = d
@@ -69,6 +68,16 @@ func (t *talk) offerOf(ctx context.Context, queue []ota.QueueEntry, arrived bool
 		}
 	}
 	t.notify(ctx, fresh)
+}
+
+// prune forgets that something was offered which is not in the queue any more:
+// should it come back, as after a block, it is offered anew.
+func (t *talk) prune(queue []ota.QueueEntry) {
+	there := make(map[ota.UpdateID]bool, len(queue))
+	for _, e := range queue {
+		there[e.Update.ID] = true
+	}
+	maps.DeleteFunc(t.offered, func(id ota.UpdateID, _ bool) bool { return !there[id] })
 }
 
 // notify sends the notifies of updates, as its dialect has them: all in one

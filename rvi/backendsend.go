@@ -196,6 +196,9 @@ func (t *talk) obey(ctx context.Context, o Order) []Order {
 		t.b.grumble(t, "a file cannot be sent now", err)
 		return nil // it is tried again, as if the message had been lost
 	}
+	if ota.KindOf(err) == ota.KindLocked {
+		delete(t.offered, f.update) // it is offered again when the block ends
+	}
 	next := t.forget(o.Unit)
 	t.failed("an update is not sent", err)
 	if t.push != nil {

@@ -151,7 +151,7 @@ func (s *sailor) tick() {
 // and a server that restarts, and looks whether all are installed once the
 // weather is fair.
 func TestAStorm(t *testing.T) {
-	for seed := range uint64(4) {
+	for seed := range uint64(2) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			bubble(t, func(t *testing.T, s *server) {
 				captain := rand.New(rand.NewPCG(seed, 2))
