@@ -1,7 +1,8 @@
 // Bench measures the programs from outside, on this machine and in one run, and
 // prints ratios: what a device's poll costs beside the cheapest request there
 // is, what authentication adds, and how fast an artifact leaves beside nginx
-// serving the same file; and the device client's footprint. Single numbers
+// serving the same file; blocks for constrained devices beside libcoap's
+// server; and the device client's footprint. Single numbers
 // depend on the machine; ratios less: their median is printed, and the range of
 // the middle half of them.
 package main
@@ -43,7 +44,11 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, o); err != nil {
+	work := func() error { return run(ctx, o) }
+	if play := os.Getenv(roleEnv); play != "" {
+		work = func() error { return playRole(ctx, play) }
+	}
+	if err := work(); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -56,6 +61,9 @@ func run(ctx context.Context, o options) error {
 	}
 	defer os.RemoveAll(dir)
 	fmt.Printf("%d devices, %d connections, %d rounds of %s each\n", o.devices, o.conns, o.rounds, o.round)
+	if err := constrained(ctx, o, dir); err != nil {
+		return fmt.Errorf("constrained devices: %w", err)
+	}
 	if err := polls(ctx, o, dir); err != nil {
 		return fmt.Errorf("polls: %w", err)
 	}
