@@ -3,6 +3,8 @@ package main
 import (
 	"bufio"
 	"context"
+	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +17,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/updraft-ota/updraft/cmd/internal/server"
+	"github.com/updraft-ota/updraft/coap"
 )
 
 func TestMain(m *testing.M) {
@@ -29,12 +32,14 @@ func TestMain(m *testing.M) {
 //	shutdown              ends that server; stop is testscript's own, it would
 //	                      end the story
 //	exits CODE ARG...     runs updraft with that exit code expected
+//	coapdevice VAR        runs a CoAP device that takes what it is told, but for
+//	                      /no, and writes it to VAR.told; sets VAR to its address
 func TestStories(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
 		RequireExplicitExec: true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"server": startServer, "shutdown": stopServer, "exits": exits,
+			"server": startServer, "shutdown": stopServer, "exits": exits, "coapdevice": startDevice,
 		},
 		Setup: func(e *testscript.Env) error {
 			e.Values[serverKey{}] = new(running)
@@ -100,6 +105,33 @@ func exits(ts *testscript.TestScript, _ bool, args []string) {
 	if got != want {
 		ts.Fatalf("updraft %s: exit code %d, want %d", strings.Join(args[1:], " "), got, want)
 	}
+}
+
+func startDevice(ts *testscript.TestScript, _ bool, args []string) {
+	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	ts.Check(err)
+	told := ts.MkAbs(args[0] + ".told")
+	device := &coap.Server{Handler: coap.HandlerFunc(func(w coap.ResponseWriter, r *coap.Request) {
+		if r.Path() == "/no" {
+			coap.Fail(w, coap.Forbidden, "no")
+			return
+		}
+		f, err := os.OpenFile(told, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		if err == nil {
+			fmt.Fprintln(f, r.Path(), string(r.Payload))
+			err = f.Close()
+		}
+		if err != nil {
+			coap.Fail(w, coap.InternalServerError, "%v", err)
+			return
+		}
+		coap.Write(w, coap.Changed, coap.TextPlain, nil)
+	})}
+	ctx, end := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- device.Serve(ctx, conn) }()
+	ts.Defer(func() { end(); <-ended })
+	ts.Setenv(args[0], conn.LocalAddr().String())
 }
 
 // TestSignalsEndTheServerInOrder runs the program itself.

@@ -41,7 +41,7 @@ func Root(version string, others ...*cobra.Command) *cobra.Command {
 		o.server = s
 	}
 	commands := []*cobra.Command{deviceCommands(o), packageCommands(o), updateCommands(o), rviCommands(o), keyCommands(o), suitCommands(o), versionCommand(o, version)}
-	root := group("updraft", "Over-the-air updates for fleets", append(others, commands...)...)
+	root := group("updraft", "Over-the-air updates for fleets", append(append(others, publishCommand(o)), commands...)...)
 	root.Version = version
 	root.Long = `Updraft updates fleets of devices over the air. updraft server is the server,
 updraft demo shows all of it on this machine, and the other commands are for
@@ -69,6 +69,11 @@ SSL_CERT_FILE names others.`
 
 func (o *options) flags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.server, "server", o.server, "`URL` of the server (or UPDRAFT_SERVER)")
+	o.userFlags(fs)
+}
+
+// userFlags are those of commands that name the server in their own way.
+func (o *options) userFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.token, "token", "", "operator's `token` (better: UPDRAFT_TOKEN, which others cannot see)")
 	fs.VarP(settings.Choice{Word: &o.output, Words: []string{"table", "json"}}, "output", "o", "`format` of what is printed: a table for people, or one json document")
 }
