@@ -47,7 +47,9 @@ func (f *Fleet) PutFile(ctx context.Context, name string, r io.Reader, max int64
 //   - KindInvalid: the id, the version or a file's name break a rule, or
 //     manifests are refused (a Refusal with every reason);
 //   - KindConflict (conflicting_entity): the version is named, updates refer
-//     to it, and it would change.
+//     to it, and it would change;
+//   - KindUnavailable (upload_expired): the upload took so long that its first
+//     files were collected meanwhile.
 func (f *Fleet) Publish(ctx context.Context, ns ota.Namespace, n Publication) (Published, error) {
 	id, err := ota.CleanPublishID(n.ID)
 	if err != nil {
@@ -72,6 +74,9 @@ func (f *Fleet) Publish(ctx context.Context, ns ota.Namespace, n Publication) (P
 	if err != nil {
 		return Published{}, err
 	}
+	if err := f.whole(ctx, n.Files); err != nil {
+		return Published{}, err
+	}
 	if out.Manifests, out.Forced, err = f.examine(ctx, ns, id, before, r, n); err != nil {
 		return Published{}, err
 	}
@@ -90,6 +95,22 @@ func (f *Fleet) Publish(ctx context.Context, ns ota.Namespace, n Publication) (P
 		return Published{}, err
 	}
 	return out, nil
+}
+
+// whole makes sure that the bytes are still there: nothing refers to them yet,
+// and uploads may take longer than Collect spares what it does not know.
+func (f *Fleet) whole(ctx context.Context, files []ota.Artifact) error {
+	for _, a := range files {
+		b, err := f.Blobs.Open(ctx, a.SHA256)
+		if ota.KindOf(err) == ota.KindNotFound {
+			err = ota.Fail(ota.KindUnavailable, "upload_expired", "the upload took too long, and %s is not kept any more: send it again", a.Name)
+		}
+		if err != nil {
+			return err
+		}
+		b.Close()
+	}
+	return nil
 }
 
 // distinct drops files that were sent twice. The same name with other bytes

@@ -232,6 +232,18 @@ func TestACrashBetweenBytesAndDecisionLeavesNothing(t *testing.T) {
 	w.puts(fleet.Publication{ID: "a"}, "f:new g:more", "a=r2 f g")
 }
 
+func TestAnUploadThatTookForever(t *testing.T) {
+	w := newWorld(t)
+	n := fleet.Publication{ID: "a", Files: []ota.Artifact{w.file("f", "first"), w.file("g", "second")}}
+	w.now = time.Now().Add(2 * time.Hour) // blobs tell their age by the disk's clock
+	if err := w.Collect(w.ctx); err != nil {
+		t.Fatal(err)
+	}
+	_, err := w.Publish(w.ctx, ns, n)
+	wantKind(t, err, ota.KindUnavailable, "upload_expired")
+	wantString(t, "f", w.at("a/f"), "missing_entity")
+}
+
 func TestPublishedFilesKeepTheRulesOfPackages(t *testing.T) {
 	w := newWorld(t, func(o *fleet.Options) { o.TrustedKeys = []ed25519.PublicKey{make([]byte, ed25519.PublicKeySize)} })
 	_, err := w.put(fleet.Publication{ID: "a"}, "f:f")

@@ -19,16 +19,16 @@ type ledger struct {
 	ns  ota.Namespace
 	kin []ota.Artifact
 
-	highest map[[2]uuid.UUID]uint64 // nil until asked for
+	highest map[suit.Class]uint64 // nil until asked for
 	err     error
 }
 
 func (l *ledger) last(vendor, class uuid.UUID) (uint64, bool) {
 	if l.highest == nil {
-		l.highest = map[[2]uuid.UUID]uint64{}
+		l.highest = map[suit.Class]uint64{}
 		l.err = l.read()
 	}
-	n, ok := l.highest[[2]uuid.UUID{vendor, class}]
+	n, ok := l.highest[suit.Class{Vendor: vendor, ID: class}]
 	return n, ok
 }
 
@@ -56,7 +56,7 @@ func (l *ledger) read() error {
 
 // release is what a manifest is for; it has no classes if it is none.
 type release struct {
-	classes  [][2]uuid.UUID // vendor and class
+	classes  []suit.Class
 	sequence uint64
 }
 
@@ -80,13 +80,11 @@ func (f *Fleet) release(ctx context.Context, a ota.Artifact) (r release, err err
 		return r, err
 	}
 	if text != nil {
-		v, err := suit.Check(text, suit.Rules{Known: func(vendor, class uuid.UUID) bool {
-			r.classes = append(r.classes, [2]uuid.UUID{vendor, class})
-			return true
-		}})
+		v, err := suit.Check(text, suit.Rules{})
 		if err != nil {
 			return r, err
 		}
+		r.classes = v.Classes
 		if v.Manifest != nil {
 			r.sequence = v.Manifest.Sequence
 		}

@@ -17,7 +17,8 @@ type Manifest struct {
 	Name     string
 	SUIT     bool // else it is not, and was not checked
 	Sequence uint64
-	Signer   string // fingerprint of the trusted key; "" if it is nobody's
+	Signer   string       // fingerprint of the trusted key; "" if it is nobody's
+	Classes  []suit.Class // of devices it is for; none if it is for any
 	Findings []suit.Finding
 }
 
@@ -125,7 +126,7 @@ func (f *Fleet) check(ctx context.Context, ns ota.Namespace, a ota.Artifact, rul
 	if err != nil {
 		return m, false, err
 	}
-	m.Findings = v.Findings
+	m.Classes, m.Findings = v.Classes, v.Findings
 	if v.Manifest != nil {
 		m.Sequence = v.Manifest.Sequence
 	}
