@@ -28,7 +28,8 @@ type ClientOptions struct {
 	Now   func() time.Time   // time.Now if nil
 	Fault func(point string) // called at each of ClientFaults, for crash tests; may be nil
 
-	chunkSize int // of the backend; ChunkSize if 0
+	chunkSize int                 // of the backend; ChunkSize if 0
+	room      func(*folder) int64 // on the disk; what it says if nil
 }
 
 const (
@@ -109,6 +110,9 @@ func NewClient(o ClientOptions) (*Client, error) {
 	}
 	if o.Fault == nil {
 		o.Fault = func(string) {}
+	}
+	if o.room == nil {
+		o.room = (*folder).room
 	}
 	if o.Window == 0 {
 		o.Window = DefaultWindow

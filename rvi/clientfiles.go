@@ -3,6 +3,7 @@ package rvi
 import (
 	"context"
 	"errors"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -71,7 +72,7 @@ func (c *Client) chunkSize() int {
 
 // restore goes on where an earlier client was.
 func (c *Client) restore() (err error) {
-	if c.memory, err = readMemory(c.dir); err != nil {
+	if c.memory, err = readMemory(c.dir, c.opt.Log); err != nil {
 		return err
 	}
 	now := c.opt.Now()
@@ -161,7 +162,7 @@ func (c *Client) begin(m Start) error {
 	}
 	delete(c.failed, m.Unit)
 	delete(c.aborted, m.Unit.ID())
-	p, err := newPart(c.dir, m, c.chunkSize())
+	p, err := newPart(c.dir, m, c.chunkSize(), c.opt.room(c.dir))
 	if err != nil {
 		c.device.Forget(m.Unit)
 		c.fail(m.Unit, err)
@@ -173,6 +174,7 @@ func (c *Client) begin(m Start) error {
 		in.size = 0
 	}
 	c.files[m.Unit] = in
+	maps.DeleteFunc(c.files, func(u Unit, _ *incoming) bool { return c.device.files[u] == nil }) // that gave way to it
 	c.memory.unsay(m.Unit)
 	news := c.learn(m)
 	if err := c.save(); err != nil {

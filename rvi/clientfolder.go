@@ -108,10 +108,18 @@ func (d *folder) write(name string, data []byte) error {
 		err = f.Sync()
 	}
 	if err = errors.Join(err, f.Close()); err == nil {
-		err = unix.Renameat(d.fd(), tmp, d.fd(), name)
+		err = d.rename(tmp, name)
 	}
 	if err != nil {
 		return errors.Join(fmt.Errorf("write %s: %w", name, err), d.remove(tmp))
+	}
+	return nil
+}
+
+// rename gives a file another name.
+func (d *folder) rename(name, as string) error {
+	if err := unix.Renameat(d.fd(), name, d.fd(), as); err != nil {
+		return &os.LinkError{Op: "rename", Old: filepath.Join(d.dir.Name(), name), New: as, Err: err}
 	}
 	return d.dir.Sync()
 }

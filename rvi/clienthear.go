@@ -197,13 +197,29 @@ func (c *Client) tell(units []Unit) {
 	}
 }
 
-const maxNotices = 4 * maxOffers
+// Notices are hints: if nobody takes them there is room for so many, of which
+// so many may hold offers.
+const (
+	maxNotices = 4 * maxOffers
+	maxOffered = 16
+)
 
 // notice keeps a notice for Next. mu is held.
 func (c *Client) notice(n ota.Notice) {
-	if len(c.notices) < maxNotices { // they are hints
-		c.notices = append(c.notices, n)
+	_, offered := n.(ota.Offered)
+	if len(c.notices) >= maxNotices || offered && c.offered() >= maxOffered {
+		return
 	}
+	c.notices = append(c.notices, n)
+}
+
+func (c *Client) offered() (n int) {
+	for _, x := range c.notices {
+		if _, ok := x.(ota.Offered); ok {
+			n++
+		}
+	}
+	return n
 }
 
 // abort ends what has not begun to be installed, and takes all offers back

@@ -34,13 +34,14 @@ const diskReserve = 8 << 20
 func partName(u Unit) string { return string(u.ID()) + ".part" }
 
 // newPart makes an empty part file in the place of one that may be there. It
-// fails with KindNoSpace if the disk has no room for all of it.
-func newPart(d *folder, s Start, chunkSize int) (*partFile, error) {
+// fails with KindNoSpace if the disk, which has room for so many bytes, has none
+// for all of it.
+func newPart(d *folder, s Start, chunkSize int, room int64) (*partFile, error) {
 	if err := d.remove(partName(s.Unit)); err != nil {
 		return nil, err
 	}
 	size := int64(s.Chunks) * int64(chunkSize+partLine)
-	if size > d.room()-diskReserve {
+	if size > room-diskReserve {
 		return nil, noSpace(unix.ENOSPC)
 	}
 	f, err := d.open(partName(s.Unit), unix.O_RDWR|unix.O_CREAT|unix.O_EXCL)

@@ -284,7 +284,7 @@ func (v *vehicle) hold(content []byte, chunkSize int, chunks ...int) {
 	}
 	defer d.close()
 	f := newFile(Unit{Package: ghc}, content, chunkSize)
-	p, err := newPart(d, f.original(), chunkSize)
+	p, err := newPart(d, f.original(), chunkSize, d.room())
 	if err != nil {
 		v.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package rvi
 import (
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -55,16 +56,34 @@ type said struct {
 	Sure    bool // and the backend has said something since
 }
 
-// readMemory reads the file; an empty memory if there is none.
-func readMemory(d *folder) (m memory, err error) {
+// readMemory reads the file; an empty memory if there is none. A damaged one is
+// set aside: the backend will say again what matters.
+func readMemory(d *folder, log *slog.Logger) (m memory, err error) {
 	data, err := d.read(stateFile, maxState)
 	if err != nil || data == nil {
 		return m, err
 	}
-	if err := json.Unmarshal(data, &m); err != nil {
-		return memory{}, fmt.Errorf("%s: %w", stateFile, err)
+	err = json.Unmarshal(data, &m)
+	if err == nil {
+		err = m.check()
 	}
-	return m, nil
+	if err == nil {
+		return m, nil
+	}
+	log.Error("what the RVI client remembered is damaged and set aside", "file", stateFile+badSuffix, "err", err)
+	return memory{}, d.rename(stateFile, stateFile+badSuffix)
+}
+
+const badSuffix = ".bad"
+
+// check looks for what the rest could not bear.
+func (m memory) check() error {
+	for _, k := range m.Files {
+		if k.Start.Chunks < 0 || k.Start.Chunks > MaxChunks || k.Stage > Reported {
+			return fmt.Errorf("no such transfer: %s with %d chunks, %d", k.Start.Unit, k.Start.Chunks, k.Stage)
+		}
+	}
+	return nil
 }
 
 func (m memory) write(d *folder) error {

@@ -13,6 +13,10 @@
 // vehicle's view of its backend, made of a Receiver for each file. Both have
 // Deadline, the time at which they want to be told that nothing happened (Tick).
 //
+// Backend and Client are the two halves as programs have them: Backend answers
+// vehicles by an ota.Push for each, Client is an ota.Uplink. Both are attached to
+// a node of their own (node.Node) or to one in another process (node.Program).
+//
 //	backend                               device
 //	  notify            ->
 //	                    <-  BackendStart         Device.Ask
