@@ -39,9 +39,14 @@ func (h *Hooks) fill() {
 // Main runs the program and returns its exit status: 0 after Shutdown,
 // SIGINT or SIGTERM, 1 if it could not start or go on, 2 for wrong usage.
 func Main(args []string, version string, hooks Hooks) int {
-	hooks.fill()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	return mainUntil(ctx, args, version, hooks)
+}
+
+// mainUntil is Main with ctx's end in the place of signals.
+func mainUntil(ctx context.Context, args []string, version string, hooks Hooks) int {
+	hooks.fill()
 	started := false
 	cmd := command(version, hooks, &started)
 	cmd.SetArgs(args)

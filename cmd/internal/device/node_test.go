@@ -75,10 +75,7 @@ func TestTheDevicesNode(t *testing.T) {
 		var at struct {
 			Edge string `json:"rvi_edge"`
 		}
-		waitFor(t, "addresses", func() bool {
-			text, err := os.ReadFile(addresses)
-			return err == nil && json.Unmarshal(text, &at) == nil
-		})
+		readWhenThere(t, addresses, &at)
 		if again == 0 {
 			ask(t, at.Edge, "register_service", `{"network_address":"http://127.0.0.1:9","service":"/sota/notify"}`)
 		}
@@ -131,6 +128,14 @@ func serverNode(t *testing.T) (addr string, names chan string) {
 	}
 	go n.ServeLink(l)
 	return l.Addr().String(), names
+}
+
+func readWhenThere(t *testing.T, path string, into any) {
+	t.Helper()
+	waitFor(t, path, func() bool {
+		text, err := os.ReadFile(path)
+		return err == nil && json.Unmarshal(text, into) == nil
+	})
 }
 
 func waitFor(t *testing.T, what string, done func() bool) {
