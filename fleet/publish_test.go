@@ -644,10 +644,12 @@ func TestNotificationsThatAreRefused(t *testing.T) {
 	}
 
 	n.ID, n.Force = "a", true
-	out, err := w.Notify(w.ctx, ns, n)
-	if err != nil || len(out.Forced) != 1 || len(w.eventsSince(0, ota.PackageForced)) != 1 {
-		t.Errorf("by force: %+v, %v", out, err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		out, err := w.Notify(t.Context(), ns, n)
+		if err != nil || len(out.Forced) != 1 || len(w.eventsSince(0, ota.PackageForced)) != 1 {
+			t.Errorf("by force: %+v, %v", out, err)
+		}
+	})
 	_, err = newWorld(t).Notify(w.ctx, ns, n)
 	wantKind(t, err, ota.KindUnavailable, "no_coap")
 }
