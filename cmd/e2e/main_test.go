@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -79,6 +80,7 @@ func again(out io.Writer, attr *syscall.SysProcAttr, variable string, args ...st
 func serve() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	go tellMemory(ctx)
 	flags := pflag.NewFlagSet("server", pflag.ContinueOnError)
 	load := server.Flags(flags)
 	err := flags.Parse(os.Args[1:])
@@ -93,6 +95,25 @@ func serve() int {
 		return 1
 	}
 	return 0
+}
+
+// tellMemory writes down, whenever it is asked with SIGUSR1, how many bytes of
+// heap and stacks are in use after a collection.
+func tellMemory(ctx context.Context) {
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, syscall.SIGUSR1)
+	for n := 1; ; n++ {
+		select {
+		case <-asked:
+		case <-ctx.Done():
+			return
+		}
+		runtime.GC()
+		runtime.GC() // after the second, pools are empty
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		fmt.Fprintf(os.Stderr, "in use %d: %d\n", n, m.HeapAlloc+m.StackInuse)
+	}
 }
 
 // passed begins the line doom writes for each point.

@@ -28,6 +28,17 @@ func newRVISite(t *testing.T, secure bool) *rviSite {
 	return s
 }
 
+// newRealRVISite is a plain one that runs the real program.
+func newRealRVISite(t *testing.T) *rviSite {
+	t.Helper()
+	s := &rviSite{link: freePort()}
+	s.site = &site{T: t, dir: filepath.Join(t.TempDir(), "data"), port: freePort(), key: filepath.Join(t.TempDir(), "release.key"), real: true,
+		args: []string{"--auth", "none", "--rvi-link-port", fmt.Sprint(s.link)}}
+	s.must("key", "new", "--out", s.key)
+	s.start()
+	return s
+}
+
 // in is the same server in another test.
 func (s *rviSite) in(t *testing.T) *rviSite {
 	c := *s

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -17,11 +16,7 @@ import (
 // not notice.
 func TestRVIBadPeersHarmNobody(t *testing.T) {
 	t.Parallel()
-	s := &rviSite{link: freePort()}
-	s.site = &site{T: t, dir: filepath.Join(t.TempDir(), "data"), port: freePort(), key: filepath.Join(t.TempDir(), "release.key"), real: true,
-		args: []string{"--auth", "none", "--rvi-link-port", fmt.Sprint(s.link)}}
-	s.must("key", "new", "--out", s.key)
-	s.start()
+	s := newRealRVISite(t)
 	s.publish(buildHeavyDeb(t, "tool", "1.0", nil, 100*65_536), "tool", "1.0")
 	c := newRVICar(s, "honest", "2015")
 	deaf := newRVICar(s, "deaf", "2015")

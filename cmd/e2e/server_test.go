@@ -60,7 +60,7 @@ func (s *site) start(env ...string) {
 // begin starts the server.
 func (s *site) begin(env ...string) {
 	s.Helper()
-	args := append([]string{"--data", s.dir, "--bind", "127.0.0.1", "--http-port", fmt.Sprint(s.port)}, s.args...)
+	args := append([]string{"--data", s.dir, "--bind", "127.0.0.1", "--http-port", fmt.Sprint(s.port), "--coap-port", "0"}, s.args...)
 	if !s.trusting {
 		args = append(args, "--trusted-keys", s.key+".pub")
 	}
