@@ -282,6 +282,28 @@ func TestAnUpdateIsOfferedTwice(t *testing.T) {
 	})
 }
 
+func TestAPackageIsWantedAgainAfterAnother(t *testing.T) {
+	inside(t, Dialect2015, func(v *vehicle) {
+		v.start()
+		v.linked(true)
+		v.must(notify15(ghc, 4))
+		if err := v.client.Report(t.Context(), ota.Outcome(unit.ID(), ota.OK, "done")); err != nil {
+			t.Error(err)
+		}
+		v.said()
+		v.notices()
+		v.must(notify15(ghc, 4))
+		v.expect(report15(ota.OK, "done")) // it was lost
+		v.must(GetPackages{})
+		v.notices()
+		v.must(notify15(ghc, 4))
+		v.expect()
+		if n := v.notices(); len(n) != 1 {
+			t.Error("it was heard, and the package is wanted once more:", n)
+		}
+	})
+}
+
 func TestAPackageThatIsDeclinedIsNotReported(t *testing.T) {
 	inside(t, Dialect2015, func(v *vehicle) {
 		v.start()

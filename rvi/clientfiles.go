@@ -14,16 +14,15 @@ import (
 
 // incoming is a file on its way, or one that came and is being installed.
 type incoming struct {
-	start     Start
-	part      *partFile // nil if there was none when the client started
-	gone      bool      // it is removed
-	held      Chunks    // durable
-	size      int64     // of the file; -1 until it is known
-	whole     bool      // its sums are right
-	ended     error     // why nothing more will come
-	signature string    // of its finish
-	readers   int
-	heard     time.Time // since when the backend is quiet
+	start   Start
+	part    *partFile // nil if there was none when the client started
+	gone    bool      // it is removed
+	held    Chunks    // durable
+	size    int64     // of the file; -1 until it is known
+	whole   bool      // its sums are right
+	ended   error     // why nothing more will come
+	readers int
+	heard   time.Time // since when the backend is quiet
 }
 
 // arrival is a chunk that waits to be written, or only to be acknowledged.

@@ -86,7 +86,6 @@ func (c *Client) takeFinish(m Finish) error {
 	switch ending {
 	case Check:
 		in := c.files[m.Unit]
-		in.signature = m.Signature
 		c.leave(func(ctx context.Context) { c.check(ctx, in) })
 	case Again:
 		c.leave(func(ctx context.Context) { c.repeat(ctx, m.Unit) })
@@ -127,10 +126,9 @@ func (c *Client) notified(m Notify) {
 	offers := c.offersOf(m)
 	was := c.memory.clone()
 	c.memory.Services = m.Services
-	c.memory.sure()
 	var news []Unit
 	for _, o := range offers {
-		if r := c.memory.report(o.Unit); r != nil && c.over(*r) {
+		if r := c.memory.report(o.Unit); r != nil && r.over() {
 			u := o.Unit
 			c.tasks = append(c.tasks, task{run: func(ctx context.Context) { c.repeat(ctx, u) }})
 			continue
@@ -141,6 +139,7 @@ func (c *Client) notified(m Notify) {
 		delete(c.failed, o.Unit)
 		news = append(news, o.Unit)
 	}
+	c.memory.sure()
 	if err := c.save(); err != nil {
 		c.memory = was // it comes again
 		c.mu.Unlock()
@@ -170,10 +169,11 @@ func (c *Client) offersOf(m Notify) (list []told) {
 	return list
 }
 
-// over reports whether an offer is of something that has ended: an update has
-// an id of its own; a package that failed may well be wanted once more.
-func (c *Client) over(r said) bool {
-	return r.Unit.Update != "" || ota.Report{Results: r.Results}.Success()
+// over reports whether an offer is of something that has ended, and whose report
+// was lost: an update has an id of its own, but a package may well be wanted once
+// more, if it failed or if the backend knows that it did not.
+func (r said) over() bool {
+	return r.Unit.Update != "" || !r.Sure && ota.Report{Results: r.Results}.Success()
 }
 
 // forgetReported lets a package that was reported come again. mu is held.
