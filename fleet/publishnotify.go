@@ -51,8 +51,6 @@ const (
 //   - KindInvalid: the id or a target break a rule (invalid_target tells of all
 //     of them), or the manifest is refused (a Refusal);
 //   - KindNotFound (missing_manifest): nothing is published there, or no manifest;
-//   - KindConflict (superseded): the file that devices would find is not the
-//     one of that version any more;
 //   - KindUnavailable (no_coap): this server does not speak CoAP.
 func (f *Fleet) Notify(ctx context.Context, ns ota.Namespace, n Notification) (out Notified, err error) {
 	if f.Trigger == nil || f.CoAPRoot() == "" {
@@ -114,12 +112,13 @@ type choice struct {
 	id        ota.PackageID
 	scheme    ota.Scheme
 	manifests []ota.Artifact
-	latest    bool // by the alias
+	latest    bool          // by the alias
+	newest    []ota.Package // versions, to see what devices would find
 }
 
 func choose(newest []ota.Package, n Notification) (c choice, err error) {
 	among := newest
-	c.latest = n.Version == "" || n.Version == ota.Latest
+	c.newest, c.latest = newest, n.Version == "" || n.Version == ota.Latest
 	if !c.latest {
 		i := indexVersion(newest, n.Version)
 		if i < 0 {
@@ -132,11 +131,6 @@ func choose(newest []ota.Package, n Notification) (c choice, err error) {
 		return c, ota.Fail(ota.KindNotFound, "missing_manifest", "Manifest is not available for publish id %s.", newest[0].ID.Name)
 	}
 	c.id, c.manifests, c.scheme = p.ID, list, scheme
-	for _, a := range list {
-		if found, _, _ := ota.LocateFile(newest, a.Name); found.ID != p.ID {
-			return c, ota.Fail(ota.KindConflict, "superseded", "devices would get %s of %s, not of %s: publish it again to have it be the newest", a.Name, found.ID, p.ID)
-		}
-	}
 	return c, nil
 }
 
@@ -196,13 +190,22 @@ func (f *Fleet) tellOne(ctx context.Context, c choice, target string) Told {
 	case ota.SchemeV4:
 		below += triggerPath
 	}
+	t.URL = f.urlOf(c, a)
+	t.Err = f.Trigger.Post(ctx, below, t.URL)
+	return t
+}
+
+// urlOf is what a device is told: the file by its name, unless a newer version
+// has another file of that name.
+func (f *Fleet) urlOf(c choice, a ota.Artifact) string {
 	name := a.Name
 	if n, ok := ota.ParseRIOTName(name); ok && c.latest {
 		name = n.Alias().String()
 	}
-	t.URL = f.FileURL(c.id.Name, name)
-	t.Err = f.Trigger.Post(ctx, below, t.URL)
-	return t
+	if _, found, _ := ota.LocateFile(c.newest, name); found.SHA256 != a.SHA256 {
+		return ota.ManifestURL(f.CoAPRoot(), a.SHA256)
+	}
+	return f.FileURL(c.id.Name, name)
 }
 
 // forSlot finds the manifest for the slot that a device has free. Whatever is
