@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"regexp"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -63,7 +64,8 @@ type Fleet struct {
 	bell bell
 	seen seen
 
-	publishing sync.Mutex // held from looking at what is there until the decision is written
+	edition    atomic.Uint64 // see Edition
+	publishing sync.Mutex    // held from looking at what is there until the decision is written
 	manifests  manifests
 }
 
@@ -103,11 +105,31 @@ func (f *Fleet) Ready(ctx context.Context) error { return f.Store.Ping(ctx) }
 
 // write runs one decision and rings the bell once it is on disk.
 func (f *Fleet) write(ctx context.Context, decide func(tx ota.Tx) error) error {
-	if err := f.Store.Write(ctx, decide); err != nil {
+	packages := false
+	if err := f.Store.Write(ctx, func(tx ota.Tx) error { return decide(watchedTx{tx, &packages}) }); err != nil {
 		return err
+	}
+	if packages {
+		f.edition.Add(1)
 	}
 	f.bell.ring()
 	return nil
+}
+
+// watchedTx notes whether packages are written.
+type watchedTx struct {
+	ota.Tx
+	packages *bool
+}
+
+func (t watchedTx) PutPackage(p ota.Package) error {
+	*t.packages = true
+	return t.Tx.PutPackage(p)
+}
+
+func (t watchedTx) DeletePackage(ns ota.Namespace, id ota.PackageID) error {
+	*t.packages = true
+	return t.Tx.DeletePackage(ns, id)
 }
 
 // writeIf is write for a decision that may find that there is nothing to

@@ -37,6 +37,20 @@ func (f *Fleet) Locate(ctx context.Context, ns ota.Namespace, publishID, name st
 	return p, a, err
 }
 
+// LocateDigest finds a file of a namespace by the beginning of its digest, in
+// hex. It fails with KindNotFound (missing_entity).
+func (f *Fleet) LocateDigest(ctx context.Context, ns ota.Namespace, prefix string) (a ota.Artifact, err error) {
+	err = f.Store.Read(ctx, func(tx ota.ReadTx) error {
+		a, err = tx.ArtifactByDigest(ns, prefix)
+		return err
+	})
+	return a, err
+}
+
+// Edition counts the changes of packages: what Locate found is right while it
+// stays the same.
+func (f *Fleet) Edition() uint64 { return f.edition.Load() }
+
 // Versions lists the versions of a publish id, the newest first. It fails with
 // KindInvalid, or KindNotFound (missing_entity) if there is none.
 func (f *Fleet) Versions(ctx context.Context, ns ota.Namespace, publishID string) (id string, newest []ota.Package, err error) {

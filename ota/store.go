@@ -159,6 +159,10 @@ type PackageReader interface {
 	// Packages lists packages ordered by name, then creation (see
 	// PackageFilter.Newest).
 	Packages(f PackageFilter) ([]Package, error)
+	// ArtifactByDigest finds an artifact of a namespace whose digest begins
+	// with prefix, lower-case hex; of several, the one with the smallest.
+	// It fails with KindNotFound (missing_entity).
+	ArtifactByDigest(ns Namespace, prefix string) (Artifact, error)
 	// BlobInUse reports whether any artifact of any namespace has that digest.
 	BlobInUse(d Digest) (bool, error)
 }

@@ -55,6 +55,14 @@ func (t *readTx) packageOf(row query.Package) (ota.Package, error) {
 	return p, t.fail("read artifacts", err)
 }
 
+func (t *readTx) ArtifactByDigest(ns ota.Namespace, prefix string) (ota.Artifact, error) {
+	row, err := t.q.ArtifactByDigest(t.ctx, query.ArtifactByDigestParams{Sha256: prefix, Sha256_2: prefix + "g", Namespace: string(ns)}) // g comes after all digits
+	if err != nil {
+		return ota.Artifact{}, t.found("find a digest", err, ota.Fail(ota.KindNotFound, "missing_entity", "no file has such a digest"))
+	}
+	return ota.Artifact{Name: row.Name, Signature: row.Signature, Sums: ota.Sums{Size: row.Size, SHA256: ota.Digest(row.Sha256), SHA1: row.Sha1, MD5: row.Md5}}, nil
+}
+
 func (t *readTx) BlobInUse(d ota.Digest) (bool, error) {
 	used, err := t.q.BlobInUse(t.ctx, string(d))
 	return used, t.fail("look for a blob's use", err)

@@ -61,7 +61,7 @@ func startServer(ts *testscript.TestScript, neg bool, args []string) {
 	dir := ts.MkAbs(args[0])
 	fs := pflag.NewFlagSet("server", pflag.ContinueOnError)
 	load := server.Flags(fs)
-	flags := append([]string{"--data", dir, "--http-port", "0", "--bind", "127.0.0.1"}, args[1:]...)
+	flags := append([]string{"--data", dir, "--http-port", "0", "--coap-port", "0", "--bind", "127.0.0.1"}, args[1:]...)
 	ts.Check(fs.Parse(flags))
 	config, err := load()
 	ts.Check(err)
@@ -139,7 +139,7 @@ func TestSignalsEndTheServerInOrder(t *testing.T) {
 	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
 		t.Run(sig.String(), func(t *testing.T) {
 			dir := t.TempDir()
-			cmd := exec.CommandContext(t.Context(), "updraft", "server", "--data", dir, "--http-port", "0", "--auth", "none")
+			cmd := exec.CommandContext(t.Context(), "updraft", "server", "--data", dir, "--http-port", "0", "--coap-port", "0", "--auth", "none")
 			stderr, err := cmd.StderrPipe()
 			if err != nil {
 				t.Fatal(err)

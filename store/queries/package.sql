@@ -15,6 +15,10 @@ FROM artifact WHERE namespace = $1 AND package = $2 AND version = $3 ORDER BY po
 -- name: BlobInUse :one
 SELECT CAST(EXISTS (SELECT 1 FROM artifact WHERE sha256 = $1) AS BOOLEAN) AS in_use;
 
+-- name: ArtifactByDigest :one
+SELECT name, size, sha256, sha1, md5, signature
+FROM artifact WHERE sha256 >= $1 AND sha256 < $2 AND namespace = $3 ORDER BY sha256, package, version, pos LIMIT 1;
+
 -- name: PutPackage :exec
 INSERT INTO package (namespace, name, version, uuid, description, vendor, created_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7)

@@ -57,6 +57,24 @@ var packages = []story{
 		w.same(w.published(ota.PackageFilter{Namespace: "nowhere"}), []string{})
 	}},
 
+	{"a file is found by the beginning of its digest", func(w *world) {
+		file := func(name string, sum ota.Digest) ota.Artifact {
+			return ota.Artifact{Name: name, Signature: "by " + name, Sums: ota.Sums{Size: 5, SHA256: sum, SHA1: "1", MD5: "2"}}
+		}
+		w.publish(ota.Package{Namespace: home, ID: ota.PackageID{Name: "a", Version: "1"}, Artifacts: []ota.Artifact{file("x", "aab1"), file("y", "aaff")}})
+		w.publish(ota.Package{Namespace: away, ID: ota.PackageID{Name: "a", Version: "1"}, Artifacts: []ota.Artifact{file("z", "aaa0")}})
+		find := func(prefix string) func(tx ota.ReadTx) (ota.Artifact, error) {
+			return func(tx ota.ReadTx) (ota.Artifact, error) { return tx.ArtifactByDigest(home, prefix) }
+		}
+		w.same(ask(w, find("aa")), file("x", "aab1"))
+		w.same(ask(w, find("aaf")), file("y", "aaff"))
+		w.same(ask(w, find("aaff")), file("y", "aaff"))
+		for _, none := range []string{"aaa", "ab", "aaff0", "b", "AA"} {
+			_, err := look(w, find(none))
+			w.refuses(err, ota.KindNotFound, "missing_entity")
+		}
+	}},
+
 	{"the same id in two namespaces is two packages", func(w *world) {
 		theirs := app
 		theirs.Namespace, theirs.Vendor = away, "them"

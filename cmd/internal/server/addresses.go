@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -44,15 +45,15 @@ func withdrawAddresses(dir string) error {
 	return err
 }
 
-// dialable writes a listener's address.
+// dialable writes a socket's address.
 func dialable(a net.Addr) string {
-	tcp, ok := a.(*net.TCPAddr)
-	if !ok {
+	at, err := netip.ParseAddrPort(a.String())
+	if err != nil {
 		return a.String()
 	}
-	host := tcp.IP.String()
-	if tcp.IP.IsUnspecified() {
+	host := at.Addr().String()
+	if at.Addr().IsUnspecified() {
 		host = "127.0.0.1"
 	}
-	return net.JoinHostPort(host, strconv.Itoa(tcp.Port))
+	return net.JoinHostPort(host, strconv.Itoa(int(at.Port())))
 }

@@ -27,7 +27,6 @@ type Config struct {
 	// name the caller used.
 	HTTPHost, CoAPHost string
 
-	// A port whose protocol is not built yet is accepted and not bound.
 	HTTP, HTTPS, CoAP, CoAPS, CoAPTCP, CoAPSTCP, RVIEdge, RVILink, RVITLS settings.Port
 
 	TLSCert, TLSKey string // PEM files
@@ -42,6 +41,8 @@ type Config struct {
 	// WithCoAPServer is false where another server serves CoAP: its port is
 	// named in URLs, and not bound.
 	WithCoAPServer bool
+	CoAPPublic     bool   // anyone may have files; else only devices that prove who they are
+	CoAPSClientCA  string // PEM file: whose certificates prove who a device is
 	SUITTrusted    string // PEM file with keys that may sign manifests; "" checks no signature
 	RequireSUIT    bool
 	UploadPath     string // a tree of the original server, imported once
@@ -70,8 +71,8 @@ func Default() Config {
 		HTTP: 8080, CoAP: 5683,
 		HTTPS: settings.Closed, CoAPS: settings.Closed, CoAPTCP: settings.Closed, CoAPSTCP: settings.Closed,
 		RVIEdge: settings.Closed, RVILink: settings.Closed, RVITLS: settings.Closed,
-		WithCoAPServer: true,
-		MaxUpload:      fleet.DefaultMaxUpload,
+		WithCoAPServer: true, CoAPPublic: true,
+		MaxUpload: fleet.DefaultMaxUpload,
 	}
 }
 
@@ -93,6 +94,8 @@ func (c *Config) table(file *string) settings.Table {
 		{Name: "coaps-port", Value: &c.CoAPS, Usage: "serve CoAP over DTLS here"},
 		{Name: "coap-tcp-port", Value: &c.CoAPTCP, Usage: "serve CoAP over TCP here"},
 		{Name: "coaps-tcp-port", Value: &c.CoAPSTCP, Usage: "serve CoAP over TLS here"},
+		{Name: "coap-public", Value: (*settings.Switch)(&c.CoAPPublic), Usage: "let anyone have files over CoAP; =false: only devices that prove who they are"},
+		{Name: "coaps-client-ca", Value: text(&c.CoAPSClientCA), Usage: "devices may prove who they are by certificates of these authorities, a PEM `file`; needs --tls-cert"},
 		{Name: "coap-host", Value: text(&c.CoAPHost), Usage: "`name`, or name:port, of this server in coap URLs it hands out (default: an address of this machine)"},
 		{Name: "with-coap-server", Value: (*settings.Switch)(&c.WithCoAPServer), Usage: "serve CoAP; =false where another server does, whose port --coap-port names"},
 		{Name: "suit-trusted-keys", Value: text(&c.SUITTrusted), Usage: "take only SUIT manifests signed by a key of this PEM `file`; without it nobody's signature is checked"},
@@ -177,6 +180,9 @@ func (c *Config) check() error {
 	if c.Auth == AuthNone && !addr.IsLoopback() {
 		return usage.Errorf("--auth none lets anyone in, so it listens on loopback only: leave --bind %s out, or use --auth on", c.Bind)
 	}
+	if c.TLSCert == "" && (c.CoAPSTCP.Open() || c.CoAPSClientCA != "") {
+		return usage.Errorf("--coaps-tcp-port and --coaps-client-ca need a certificate: give --tls-cert and --tls-key")
+	}
 	return c.checkRVI()
 }
 
@@ -194,19 +200,4 @@ func (c *Config) address() (netip.Addr, error) {
 		return addr, usage.Errorf("--bind %q: expected an IP address, such as 127.0.0.1, 0.0.0.0 or ::", c.Bind)
 	}
 	return addr, nil
-}
-
-// unbuilt lists the open ports whose protocols this program does not speak.
-func (c *Config) unbuilt() (flags []string) {
-	for _, p := range []struct {
-		flag string
-		port settings.Port
-	}{
-		{"coap-port", c.CoAP}, {"coaps-port", c.CoAPS}, {"coap-tcp-port", c.CoAPTCP}, {"coaps-tcp-port", c.CoAPSTCP},
-	} {
-		if p.port.Open() {
-			flags = append(flags, p.flag)
-		}
-	}
-	return flags
 }

@@ -35,7 +35,7 @@ func file(t *testing.T, text string) string {
 func TestEverySettingIsFlagKeyAndVariable(t *testing.T) {
 	// A text for each setting that differs from its default, as TOML and bare.
 	texts := map[string]string{
-		"data": "'/d'", "auth": "'none'", "bind": "'::1'", "http-host": "'h'", "coap-host": "'h'", "debug": "true",
+		"data": "'/d'", "auth": "'none'", "bind": "'::1'", "http-host": "'h'", "coap-host": "'h'", "coap-public": "false", "coaps-client-ca": "'a'", "debug": "true",
 		"tls-cert": "'c'", "tls-key": "'k'", "max-upload": "'32MiB'", "trusted-keys": "'t'",
 		"with-coap-server": "false", "suit-trusted-keys": "'s'", "require-suit": "true", "upload-path": "'u'", "static-path": "'p'",
 		"package-name-pattern": "'^a$'", "package-version-pattern": "'^1$'",
@@ -73,7 +73,7 @@ func TestEverySettingIsFlagKeyAndVariable(t *testing.T) {
 			rest = append(rest, "--tls-key=k")
 		case "tls-key":
 			rest = append(rest, "--tls-cert=c")
-		case "https-port":
+		case "https-port", "coaps-tcp-port", "coaps-client-ca":
 			rest = append(rest, "--tls-cert=c", "--tls-key=k")
 		case "rvi-link-port":
 			rest = append(rest, "--auth=none")

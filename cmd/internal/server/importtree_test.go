@@ -148,7 +148,7 @@ func TestTheNameInCoAPURLs(t *testing.T) {
 		}
 	}
 	s := &server{Config: testConfig("/d")}
-	s.Bind = "" // all addresses: one of them, whatever machine this is
+	s.Bind, s.CoAP = "", 5683 // all addresses: one of them, whatever machine this is
 	if got := s.coapRoot(); !strings.HasPrefix(got, "coap://") || strings.Contains(got, "0.0.0.0") || strings.Contains(got, "[::]") {
 		t.Errorf("%s", got)
 	}

@@ -34,7 +34,7 @@ const (
 
 // listenWeb binds the ports of HTTP and HTTPS; requests wait until serve.
 func listenWeb(ctx context.Context, c Config, cert *certificate, log *slog.Logger) (_ *web, err error) {
-	w := &web{ended: make(chan error, 6)}
+	w := &web{ended: make(chan error, 12)}
 	w.server = http.Server{
 		ReadHeaderTimeout: headerPatience,
 		IdleTimeout:       idlePatience,

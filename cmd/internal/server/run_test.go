@@ -50,7 +50,7 @@ func (s *syncBuffer) String() string {
 
 func testConfig(dir string) Config {
 	c := Default()
-	c.Data, c.HTTP, c.Bind = dir, 0, "127.0.0.1"
+	c.Data, c.HTTP, c.CoAP, c.Bind = dir, 0, 0, "127.0.0.1"
 	return c
 }
 
@@ -120,7 +120,7 @@ func TestAServersLife(t *testing.T) {
 
 	var told map[string]string
 	text, err := os.ReadFile(filepath.Join(dir, "addresses.json"))
-	if err != nil || json.Unmarshal(text, &told) != nil || len(told) != 1 || told["http"] != l.HTTP {
+	if err != nil || json.Unmarshal(text, &told) != nil || len(told) != 2 || told["http"] != l.HTTP || told["coap"] != l.CoAP {
 		t.Errorf("addresses.json: %s, %v", text, err)
 	}
 	for name, want := range map[string]fs.FileMode{".": 0o700 | fs.ModeDir, "admin.token": 0o600, "token.key": 0o600, "updraft.db": 0o600, "lock": 0o600} {

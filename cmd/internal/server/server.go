@@ -85,6 +85,7 @@ type server struct {
 	folder   *folder
 	fleet    *fleet.Fleet
 	vehicles *vehicles // set before anything is served
+	small    *constrained
 	health   health
 
 	coapBound atomic.Int32 // port that CoAP is served on; 0 until it is bound
@@ -163,6 +164,11 @@ func (s *server) serve(ctx context.Context, h http.Handler) (err error) {
 	if err != nil {
 		return err
 	}
+	if s.small, err = s.openConstrained(ctx, cert); err != nil {
+		web.close()
+		return err
+	}
+	defer s.small.stop()
 	if err := s.vehicles.listen(ctx); err != nil {
 		web.close()
 		return err
@@ -170,12 +176,15 @@ func (s *server) serve(ctx context.Context, h http.Handler) (err error) {
 	upkeep := s.startUpkeep(ctx)
 	defer func() { err = errors.Join(err, upkeep()) }()
 	defer s.vehicles.stop() // what they bring is written by upkeep's end
+	defer s.small.stop()
 
 	web.serve(h)
 	s.vehicles.serve(web.ended)
+	s.small.serve(web.ended)
 	s.health.listening.Store(true)
 	addresses := web.addresses()
 	s.vehicles.addresses(&addresses)
+	s.small.addresses(&addresses)
 	if err := addresses.publish(s.Data); err != nil {
 		return errors.Join(fmt.Errorf("publish the addresses: %w", err), web.stop(ctx))
 	}
@@ -222,6 +231,11 @@ func (s *server) announce(a Addresses) {
 			s.log.Info("listening", "rvi", l.what, "addr", l.addr)
 		}
 	}
+	for _, l := range []struct{ scheme, addr string }{{"coap", a.CoAP}, {"coaps", a.CoAPS}, {"coap+tcp", a.CoAPTCP}, {"coaps+tcp", a.CoAPSTCP}} {
+		if l.addr != "" {
+			s.log.Info("listening", "url", l.scheme+"://"+l.addr, "public", s.CoAPPublic)
+		}
+	}
 	if root := s.coapRoot(); root != "" {
 		s.log.Info("devices are told of files by CoAP", "url", root)
 	}
@@ -230,8 +244,5 @@ func (s *server) announce(a Addresses) {
 	}
 	if addr, _ := s.address(); a.HTTP != "" && s.Auth == AuthOn && !addr.IsLoopback() {
 		s.log.Warn("http carries tokens and packages unencrypted beyond this machine: give --tls-cert, --tls-key and --http-port off, or --bind 127.0.0.1 behind a proxy")
-	}
-	for _, p := range s.unbuilt() {
-		s.log.Debug("this protocol is not built yet, its port is not bound", "flag", "--"+p)
 	}
 }

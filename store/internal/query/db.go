@@ -39,6 +39,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.addResultStmt, err = db.PrepareContext(ctx, addResult); err != nil {
 		return nil, fmt.Errorf("error preparing query AddResult: %w", err)
 	}
+	if q.artifactByDigestStmt, err = db.PrepareContext(ctx, artifactByDigest); err != nil {
+		return nil, fmt.Errorf("error preparing query ArtifactByDigest: %w", err)
+	}
 	if q.artifactsStmt, err = db.PrepareContext(ctx, artifacts); err != nil {
 		return nil, fmt.Errorf("error preparing query Artifacts: %w", err)
 	}
@@ -196,6 +199,11 @@ func (q *Queries) Close() error {
 	if q.addResultStmt != nil {
 		if cerr := q.addResultStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing addResultStmt: %w", cerr)
+		}
+	}
+	if q.artifactByDigestStmt != nil {
+		if cerr := q.artifactByDigestStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing artifactByDigestStmt: %w", cerr)
 		}
 	}
 	if q.artifactsStmt != nil {
@@ -457,6 +465,7 @@ type Queries struct {
 	addFirmwareStmt            *sql.Stmt
 	addInstalledStmt           *sql.Stmt
 	addResultStmt              *sql.Stmt
+	artifactByDigestStmt       *sql.Stmt
 	artifactsStmt              *sql.Stmt
 	blobInUseStmt              *sql.Stmt
 	clearArtifactsStmt         *sql.Stmt
@@ -511,6 +520,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		addFirmwareStmt:            q.addFirmwareStmt,
 		addInstalledStmt:           q.addInstalledStmt,
 		addResultStmt:              q.addResultStmt,
+		artifactByDigestStmt:       q.artifactByDigestStmt,
 		artifactsStmt:              q.artifactsStmt,
 		blobInUseStmt:              q.blobInUseStmt,
 		clearArtifactsStmt:         q.clearArtifactsStmt,

@@ -43,6 +43,40 @@ func (q *Queries) AddArtifact(ctx context.Context, arg AddArtifactParams) error 
 	return err
 }
 
+const artifactByDigest = `-- name: ArtifactByDigest :one
+SELECT name, size, sha256, sha1, md5, signature
+FROM artifact WHERE sha256 >= $1 AND sha256 < $2 AND namespace = $3 ORDER BY sha256, package, version, pos LIMIT 1
+`
+
+type ArtifactByDigestParams struct {
+	Sha256    string
+	Sha256_2  string
+	Namespace string
+}
+
+type ArtifactByDigestRow struct {
+	Name      string
+	Size      int64
+	Sha256    string
+	Sha1      string
+	Md5       string
+	Signature string
+}
+
+func (q *Queries) ArtifactByDigest(ctx context.Context, arg ArtifactByDigestParams) (ArtifactByDigestRow, error) {
+	row := q.queryRow(ctx, q.artifactByDigestStmt, artifactByDigest, arg.Sha256, arg.Sha256_2, arg.Namespace)
+	var i ArtifactByDigestRow
+	err := row.Scan(
+		&i.Name,
+		&i.Size,
+		&i.Sha256,
+		&i.Sha1,
+		&i.Md5,
+		&i.Signature,
+	)
+	return i, err
+}
+
 const artifacts = `-- name: Artifacts :many
 SELECT name, size, sha256, sha1, md5, signature
 FROM artifact WHERE namespace = $1 AND package = $2 AND version = $3 ORDER BY pos

@@ -1,0 +1,279 @@
+package resource_test
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/updraft-ota/updraft/coap"
+	"github.com/updraft-ota/updraft/coap/resource"
+)
+
+// noise is a file that no other is like.
+func noise(seed uint64, size int) string {
+	r := rand.NewChaCha8([32]byte{byte(seed)})
+	b := make([]byte, size)
+	_, _ = r.Read(b)
+	return string(b)
+}
+
+func short(content string) string {
+	sum := sha256.Sum256([]byte(content))
+	return base64.RawURLEncoding.EncodeToString(sum[:12])
+}
+
+// The three GETs of seed 003, by the clients of another hand.
+func TestTheSeedsThreeFiles(t *testing.T) {
+	w := newWorld(t)
+	files := map[string]string{"manifest": noise(1, 300), "file1": noise(2, 8<<10), "file2": noise(3, 5000)}
+	w.publish("myapp", "manifest", files["manifest"], "file1", files["file1"], "file2", files["file2"])
+	for _, program := range []string{"coap-client-notls", "coap-client-openssl", "coap-client-gnutls"} {
+		for name, want := range files {
+			got, _ := libcoap(t, program, "-m", "get", "coap://"+w.addr+"/myapp/"+name)
+			wantString(t, program+" "+name, got, want)
+		}
+	}
+	for _, size := range []string{"16", "64", "256", "1024"} {
+		got, _ := libcoap(t, "coap-client-notls", "-b", size, "-m", "get", "coap://"+w.addr+"/myapp/file2")
+		wantString(t, "in blocks of "+size, got, files["file2"])
+	}
+	got, _ := libcoap(t, "coap-client-notls", "-m", "get", "coap+tcp://"+w.addr+"/myapp/file1")
+	wantString(t, "over TCP", got, files["file1"])
+}
+
+func TestPathsThatMeanFiles(t *testing.T) {
+	w := newWorld(t)
+	w.publish("myapp", "manifest", "the manifest", "file1", "the file")
+	w.publish("raw/id", "file1", "raw")
+	w.publish("fw/app/board", "app-slot0.riot.suit.7.bin", "seven")
+	c := w.dial()
+	sum := sha256.Sum256([]byte("the file"))
+	for path, want := range map[string]string{
+		"/myapp/manifest":                              "2.05 the manifest",
+		"/raw_id/file1":                                "2.05 raw",
+		"/raw/id/file1":                                "2.05 raw",
+		"/fw/app/board/app-slot0.riot.suit.7.bin":      "2.05 seven",
+		"/fw_app_board/app-slot0.riot.suit.latest.bin": "2.05 seven",
+		"/fw/app/board/app-slot0.riot.suit.latest.bin": "2.05 seven",
+		"/b/" + short("the file"):                      "2.05 the file",
+		"/m/" + short("the manifest"):                  "2.05 the manifest",
+		"/b/" + hex.EncodeToString(sum[:]):             "2.05 the file",
+	} {
+		wantString(t, path, w.get(c, path), want)
+	}
+	for _, path := range []string{"/", "/myapp", "/myapp/", "/myapp/none", "/none/manifest", "/../myapp/manifest", "/myapp/../myapp/manifest",
+		"//", "/b/x", "/b/" + short("another"), "/b/" + short("the file") + "/x", "/b/" + strings.ToUpper(hex.EncodeToString(sum[:])), "/b", "/m/", "/b/b/b/b",
+		"/" + strings.Repeat("a/", 20) + "x", "/\x00/\xff", "/fw/app/board"} {
+		if got := w.get(c, path); !strings.HasPrefix(got, "4.04") {
+			t.Errorf("%q: %s", path, got)
+		}
+	}
+	if m, err := c.Post(t.Context(), "/myapp/manifest", coap.TextPlain, nil); err != nil || m.Code != coap.MethodNotAllowed {
+		t.Errorf("POST: %v, %v", m.Code, err)
+	}
+	if log := w.log.String(); strings.Contains(log, "ERROR") {
+		t.Error(log)
+	}
+}
+
+// one asks for one block and no more.
+func (w *world) one(c *coap.Client, path string, options ...coap.Option) coap.Message {
+	w.t.Helper()
+	m := coap.NewRequest(coap.GET, path)
+	for _, o := range options {
+		m.Options.Add(o.ID, o.Value)
+	}
+	got, err := c.Do(w.ctx, m)
+	if err != nil {
+		w.t.Fatalf("%s: %v", path, err)
+	}
+	return got
+}
+
+func TestWhatComesWithAFile(t *testing.T) {
+	w := newWorld(t)
+	content := noise(4, 3000)
+	w.publish("a", "manifest", "m", "file", content)
+	c := w.dial()
+	sum := sha256.Sum256([]byte(content))
+	for range 2 { // looked up, and known
+		m, err := c.Get(w.ctx, "/a/file")
+		if err != nil || string(m.Payload) != content {
+			t.Fatalf("%v", err)
+		}
+		etag, _ := m.Options.Get(coap.ETag)
+		format, _ := m.Options.Uint(coap.ContentFormat)
+		if string(etag) != string(sum[:8]) || format != 42 {
+			t.Errorf("ETag %x, format %d", etag, format)
+		}
+	}
+	held := coap.Option{ID: coap.ETag, Value: sum[:8]}
+	if m := w.one(c, "/a/file", held); m.Code != coap.Valid || len(m.Payload) != 0 {
+		t.Errorf("what it holds: %v", m.Code)
+	}
+	if m := w.one(c, "/b/"+short(content), held); m.Code != coap.Valid {
+		t.Errorf("what it holds: %v", m.Code)
+	} else if age, _ := m.Options.Uint(coap.MaxAge); age < 86400 {
+		t.Errorf("it may be kept for %d s only", age)
+	}
+	accept := func(n byte) coap.Option { return coap.Option{ID: coap.Accept, Value: []byte{n}} }
+	for path, want := range map[string]coap.Code{"/a/file": coap.NotAcceptable, "/a/manifest": coap.ContentCode, "/m/" + short("m"): coap.ContentCode} {
+		if m := w.one(c, path, accept(60)); m.Code != want {
+			t.Errorf("%s as CBOR: %v", path, m.Code)
+		}
+	}
+	if m := w.one(c, "/a/manifest", accept(50)); m.Code != coap.NotAcceptable {
+		t.Errorf("as JSON: %v", m.Code)
+	}
+	if m := w.one(c, "/a/file", coap.Option{ID: coap.Block2, Value: []byte{0x0f, 0xf6}}); m.Code != coap.BadRequest {
+		t.Errorf("beyond the end: %v", m.Code)
+	}
+}
+
+// node is a client as microcontrollers have one: it asks for blocks of 64 bytes
+// one by one, without tokens, and knows neither ETag nor Echo.
+type node struct {
+	*world
+	conn net.Conn
+	id   uint16
+}
+
+func (w *world) node() *node {
+	w.t.Helper()
+	c, err := net.Dial("udp", w.addr)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { c.Close() })
+	return &node{world: w, conn: c}
+}
+
+func (n *node) block(path string, num int) string {
+	n.t.Helper()
+	n.id++
+	b := []byte{0x40, 1, byte(n.id >> 8), byte(n.id)}
+	last := 0
+	for _, s := range strings.Split(path, "/")[1:] {
+		b = append(append(b, byte((11-last)<<4|len(s))), s...)
+		last = 11
+	}
+	v := num<<4 | 2
+	b = append(b, byte((23-last)<<4|2), byte(v>>8), byte(v))
+	if _, err := n.conn.Write(b); err != nil {
+		n.t.Fatal(err)
+	}
+	answer := make([]byte, 1500)
+	_ = n.conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	got, err := n.conn.Read(answer)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	if code := coap.Code(answer[1]); code != coap.ContentCode {
+		return code.String()
+	}
+	_, payload, _ := strings.Cut(string(answer[:got]), "\xff")
+	return payload
+}
+
+func TestAReplacedFileIsNotMixedWithTheOldOne(t *testing.T) {
+	w := newWorld(t)
+	was, is := noise(5, 1000), noise(6, 1000)
+	w.publish("a", "file", was)
+	slow, fast := w.node(), w.dial()
+	got := slow.block("/a/file", 0) + slow.block("/a/file", 1)
+	w.publish("a", "file", is)
+	wantString(t, "who begins now", w.get(fast, "/a/file"), "2.05 "+is)
+	for i := 2; i < 16; i++ {
+		got += slow.block("/a/file", i)
+	}
+	wantString(t, "who had begun", got, was)
+	wantString(t, "beyond the end of what it had begun", slow.block("/a/file", 16), "4.00")
+	wantString(t, "the next time", slow.block("/a/file", 0), is[:64])
+
+	p, _, err := w.Locate(w.ctx, ns, "a", "file")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Unpublish(w.ctx, ns, "a", p.ID.Version); err != nil {
+		t.Fatal(err)
+	}
+	wantString(t, "as the new one was withdrawn", w.get(fast, "/a/file"), "2.05 "+was)
+	if err := w.Unpublish(w.ctx, ns, "a", "r1"); err != nil {
+		t.Fatal(err)
+	}
+	wantString(t, "nothing left", w.get(fast, "/a/file"), `4.04 nothing named "file" is published as "a"`)
+	wantString(t, "by digest", w.get(fast, "/b/"+short(was)), "4.04 no file has such a digest")
+}
+
+// More files than are kept open, in turn and by several at once.
+func TestManyFilesTakeFewDescriptors(t *testing.T) {
+	w := newWorld(t)
+	var files []string
+	for i := range 300 {
+		files = append(files, fmt.Sprint("f", i), fmt.Sprint("content ", i))
+	}
+	w.publish("a", files...)
+	done := make(chan struct{})
+	for range 4 {
+		go func() {
+			defer func() { done <- struct{}{} }()
+			c := w.dial()
+			for i := range 300 {
+				if m, err := c.Get(w.ctx, fmt.Sprint("/a/f", i)); err != nil || string(m.Payload) != fmt.Sprint("content ", i) {
+					t.Errorf("%d: %v %q", i, err, m.Payload)
+				}
+			}
+		}()
+	}
+	for range 4 {
+		<-done
+	}
+}
+
+func TestAClosedDoor(t *testing.T) {
+	w := newWorld(t, func(o *resource.Options) { o.Private = true })
+	w.publish("a", "manifest", "secret")
+	c := w.dial()
+	for _, path := range []string{"/a/manifest", "/b/" + short("secret"), "/m/" + short("secret"), "/.well-known/core", "/none/x"} {
+		if got := w.get(c, path); !strings.HasPrefix(got, "4.01") || strings.Contains(got, "secret") {
+			t.Errorf("%s: %s", path, got)
+		}
+	}
+}
+
+func TestCore(t *testing.T) {
+	w := newWorld(t)
+	w.publish("my<app>", "manifest", "m", "file1", "12345")
+	c := w.dial()
+	all := w.get(c, "/.well-known/core")
+	for _, want := range []string{`</b>;rt="suit.payload";ct=42`, `</my%3Capp%3E/manifest>;rt="suit.manifest";ct=42;sz=1`, `</my%3Capp%3E/file1>;rt="suit.payload";ct=42;sz=5`} {
+		if !strings.Contains(all, want) {
+			t.Errorf("%s is not in %s", want, all)
+		}
+	}
+	for query, want := range map[string]int{"rt=suit.manifest": 2, "rt=suit.*": 4, "href=/b": 1, "href=/b*": 1, "sz=5": 1, "x=y": 0, "rt=*": 4, "href=/my*": 2} {
+		got, err := c.Get(w.ctx, "/.well-known/core?"+query)
+		if err != nil || got.Code != coap.ContentCode {
+			t.Fatalf("%s: %v %v", query, got.Code, err)
+		}
+		if n := strings.Count(string(got.Payload), "<"); n < want || want == 0 && n > 0 {
+			t.Errorf("%s: %s", query, got.Payload)
+		}
+	}
+	for i := range 40 {
+		var files []string
+		for k := range 40 {
+			files = append(files, fmt.Sprint("a-rather-long-name-of-a-file-", k), "x")
+		}
+		w.publish(fmt.Sprint("another", i), files...)
+	}
+	if all := w.get(c, "/.well-known/core"); len(all) > 17<<10 {
+		t.Errorf("%d bytes", len(all))
+	}
+}
