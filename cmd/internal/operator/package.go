@@ -87,6 +87,15 @@ func printPackage(w io.Writer, p client.Package) {
 		{"size", fmt.Sprintf("%s (%d bytes)", size(p.Size), p.Size)}, {"sha256", p.Sha256}, {"signature", said(p.Signature)},
 		{"published", at(p.CreatedAt, now)}, {"uuid", p.Uuid.String()},
 	})
+	if p.Artifacts == nil {
+		return
+	}
+	var rows [][]string
+	for _, a := range *p.Artifacts {
+		rows = append(rows, []string{a.Name, size(a.Size), a.Sha256})
+	}
+	fmt.Fprintln(w)
+	list(w, "", []string{"file", "size", "sha256"}, rows)
 }
 
 func packageShow(o *options) *cobra.Command {
