@@ -196,9 +196,11 @@ func (d *dtlsServer) sweep(done chan struct{}) {
 // is at the moment.
 type sessionSocket struct{ c *dtlsConn }
 
-func (s sessionSocket) read(b []byte) (int, route, bool, error) {
-	n, err := s.c.conn.Read(b)
-	return n, route{}, true, err
+func (s sessionSocket) receive(max int, handle func([]byte, route)) error {
+	return reader(func(b []byte) (int, route, error) {
+		n, err := s.c.conn.Read(b)
+		return n, route{}, err
+	}).receive(max, handle)
 }
 
 func (s sessionSocket) write(b []byte, _ route) error {

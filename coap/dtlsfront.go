@@ -36,18 +36,16 @@ func newDTLSFront(sock socket, local net.Addr, max int) *dtlsFront {
 	}
 }
 
-// run reads datagrams until the socket is closed.
+// maxRecords is the longest datagram of records read, in bytes.
+const maxRecords = 4096
+
+// run handles datagrams until the socket is closed.
 func (f *dtlsFront) run() error {
-	b := make([]byte, 8192) // a handshake may come in long ones
-	for {
-		n, from, ok, err := f.sock.read(b)
-		if err != nil {
-			return err
+	return f.sock.receive(maxRecords, func(b []byte, from route) {
+		if len(b) > 0 {
+			f.receive(b, from)
 		}
-		if ok && n > 0 {
-			f.receive(b[:n], from)
-		}
-	}
+	})
 }
 
 // receive hands a datagram to its session, or begins one.

@@ -19,7 +19,6 @@ type layer struct {
 // one needs no other memory. Everything that lies in it, requests above all,
 // is over with the next datagram.
 type scratch struct {
-	in  [maxDatagram + 1]byte
 	m   Message
 	req Request
 	out []byte
@@ -29,18 +28,10 @@ func newScratch() *scratch {
 	return &scratch{m: Message{Options: make(Options, 0, maxOptions)}, out: make([]byte, 0, 2048)}
 }
 
-// run reads datagrams until the socket is closed.
+// run handles datagrams until the socket is closed.
 func (l *layer) run() error {
 	s := newScratch()
-	for {
-		n, from, ok, err := l.sock.read(s.in[:])
-		if err != nil {
-			return err
-		}
-		if ok && n <= maxDatagram {
-			l.receive(s, s.in[:n], from)
-		}
-	}
+	return l.sock.receive(maxDatagram, func(b []byte, from route) { l.receive(s, b, from) })
 }
 
 // receive handles one datagram as RFC 7252 4.2 and 4.3 say: what is malformed
@@ -71,9 +62,9 @@ func (l *layer) receive(s *scratch, b []byte, from route) {
 	}
 }
 
-// refuse resets a message if it is confirmable.
+// refuse resets a message if it is confirmable, and there is time for it.
 func (l *layer) refuse(m *Message, to route) {
-	if m.Type == Confirmable {
+	if m.Type == Confirmable && !to.behind {
 		l.empty(Reset, m.ID, to)
 	}
 }

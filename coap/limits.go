@@ -31,6 +31,10 @@ type Limits struct {
 	// (/24, /48) may exceed three times their requests; 65536.
 	UnprovenRate int
 
+	// Requests a second from unproven addresses that are answered while so many
+	// datagrams wait that some must be ignored; 10000.
+	Overload int
+
 	Sessions    int           // DTLS sessions, and TCP connections; 16384 each
 	Handshakes  int           // DTLS or TLS handshakes under way; 256
 	Handshake   time.Duration // how long one may take; 10 s
@@ -62,6 +66,7 @@ func (l Limits) withDefaults() Limits {
 	or(&l.ProvenFor, 10*time.Minute)
 	or(&l.Unproven, 136)
 	or(&l.UnprovenRate, 65536)
+	or(&l.Overload, 10000)
 	or(&l.Sessions, 16384)
 	or(&l.Handshakes, 256)
 	or(&l.Handshake, 10*time.Second)

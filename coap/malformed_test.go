@@ -16,7 +16,7 @@ type recorder struct {
 	to   []route
 }
 
-func (r *recorder) read([]byte) (int, route, bool, error) { select {} }
+func (r *recorder) receive(int, func([]byte, route)) error { select {} }
 
 func (r *recorder) write(b []byte, to route) error {
 	r.mu.Lock()

@@ -100,6 +100,19 @@ type bucket struct {
 	at   time.Time
 }
 
+// take takes n of rate a second, of which those of two seconds may be taken
+// at once.
+func (k *bucket) take(n, rate int, now time.Time) bool {
+	passed := min(now.Sub(k.at), 2*time.Second)
+	k.left = min(2*rate, k.left+int(passed*time.Duration(rate)/time.Second))
+	k.at = now
+	if k.left < n {
+		return false
+	}
+	k.left -= n
+	return true
+}
+
 func newBuckets(rate int) *buckets { return &buckets{rate: rate, seed: maphash.MakeSeed()} }
 
 // take takes n bytes, if they are there.
@@ -115,13 +128,5 @@ func (b *buckets) take(addr netip.Addr, n int, now time.Time) bool {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	k := &b.all[maphash.Comparable(b.seed, network)%uint64(len(b.all))]
-	passed := min(now.Sub(k.at), 2*time.Second)
-	k.left = min(2*b.rate, k.left+int(passed*time.Duration(b.rate)/time.Second))
-	k.at = now
-	if k.left < n {
-		return false
-	}
-	k.left -= n
-	return true
+	return b.all[maphash.Comparable(b.seed, network)%uint64(len(b.all))].take(n, b.rate, now)
 }

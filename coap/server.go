@@ -32,6 +32,9 @@ type Server struct {
 	unproven  chan struct{} // of them, for unproven addresses
 	bodies    *bodies
 	observers *observers
+
+	mu       sync.Mutex
+	overload bucket // of requests answered in spite of it
 }
 
 func (s *Server) init() {
@@ -77,6 +80,15 @@ func (s *Server) Serve(ctx context.Context, c net.PacketConn) error {
 	}
 	u.close()
 	return err
+}
+
+// hasTime reports whether to answer an unproven address while more is asked
+// than can be answered. It is ignored otherwise: a flood of forged requests is
+// to be read away faster than it comes, so that those are heard who are known.
+func (s *Server) hasTime(now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.overload.take(1, s.limits.Overload, now)
 }
 
 // occupy takes a slot for a handler; release gives it back. ok is false if

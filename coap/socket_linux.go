@@ -3,80 +3,82 @@ package coap
 import (
 	"encoding/binary"
 	"net"
-	"net/netip"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
-// wildcardSocket is a UDP socket bound to all addresses. It learns from the
-// kernel which of them a datagram was sent to, and answers from that one; a
-// peer would not know an answer from another. What was sent to many, by
-// multicast or broadcast, is not answered.
-type wildcardSocket struct {
+// udpSocket is a UDP socket. It reads many datagrams at a time, as a flood
+// must be read away for others to be heard. Bound to all addresses, it learns
+// from the kernel which of them a datagram was sent to, and answers from that
+// one: a peer would not know an answer from another.
+type udpSocket struct {
 	*net.UDPConn
-	v4 bool // an IPv4 socket; others carry IPv4 as mapped addresses
+	raw      syscall.RawConn
+	v4       bool // an IPv4 socket; others carry IPv4 as mapped addresses
+	wildcard bool
 }
 
-func newWildcardSocket(c *net.UDPConn) (socket, error) {
+func newUDPSocket(c *net.UDPConn) (socket, error) {
 	raw, err := c.SyscallConn()
 	if err != nil {
 		return nil, err
 	}
-	v4 := false
+	s := &udpSocket{UDPConn: c, raw: raw, wildcard: c.LocalAddr().(*net.UDPAddr).IP.IsUnspecified()}
 	var serr error
-	err = raw.Control(func(fd uintptr) {
-		var domain int
-		if domain, serr = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_DOMAIN); serr != nil {
-			return
-		}
-		if v4 = domain == unix.AF_INET; v4 {
-			serr = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_PKTINFO, 1)
-		} else {
-			serr = unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1)
-		}
-	})
-	if err == nil {
-		err = serr
+	if err := raw.Control(func(fd uintptr) { serr = s.prepare(int(fd)) }); err != nil {
+		return nil, err
 	}
-	return wildcardSocket{c, v4}, err
+	return s, serr
 }
 
-// Sizes of struct cmsghdr, in_pktinfo and in6_pktinfo, and the space they take.
+func (s *udpSocket) prepare(fd int) error {
+	// Only root may have more than the system's limit.
+	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer)
+	domain, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN)
+	if err != nil {
+		return err
+	}
+	s.v4 = domain == unix.AF_INET
+	switch {
+	case !s.wildcard:
+		return nil
+	case s.v4:
+		return unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_PKTINFO, 1)
+	}
+	return unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1)
+}
+
+func (s *udpSocket) receive(max int, handle func([]byte, route)) error {
+	b := newBatch(max)
+	for full := false; ; full = b.n == batchSize {
+		n, err := b.read(s.raw)
+		if err != nil {
+			return err
+		}
+		behind := full && n == batchSize // twice in a row
+		for i := range n {
+			if from, ok := b.from(i, s.v4); ok {
+				from.behind = behind
+				handle(b.data(i), from)
+			}
+		}
+	}
+}
+
+// Where in a control message the kernel's notes begin, and how long they are.
 var (
+	head   = unix.CmsgLen(0)
 	space4 = unix.CmsgSpace(unix.SizeofInet4Pktinfo)
 	space6 = unix.CmsgSpace(unix.SizeofInet6Pktinfo)
-	head   = unix.CmsgLen(0)
 )
 
-func (s wildcardSocket) read(b []byte) (int, route, bool, error) {
-	var control [64]byte
-	n, c, _, from, err := s.ReadMsgUDPAddrPort(b, control[:])
-	if err != nil {
-		return 0, route{}, false, err
-	}
-	r := route{peer: from}
-	switch {
-	case s.v4 && c >= head+unix.SizeofInet4Pktinfo:
-		// ifindex, the address of ours, the address in the header
-		mine, dest := [4]byte(control[head+4:]), [4]byte(control[head+8:])
-		if mine == [4]byte{} {
-			return n, r, true, nil // it came before the kernel was told to note it
-		}
-		r.local = netip.AddrFrom4(mine)
-		return n, r, mine == dest, nil
-	case !s.v4 && c >= head+unix.SizeofInet6Pktinfo:
-		r.local = netip.AddrFrom16([16]byte(control[head:]))
-		return n, r, !r.local.Unmap().IsMulticast(), nil
-	}
-	return n, r, true, nil
-}
-
-func (s wildcardSocket) write(b []byte, to route) error {
+func (s *udpSocket) write(b []byte, to route) error {
 	if !to.local.IsValid() {
 		_, err := s.WriteToUDPAddrPort(b, to.peer)
 		return err
 	}
-	var control [64]byte
+	var control [controlSize]byte
 	n := space6
 	length, level, kind := unix.CmsgLen(unix.SizeofInet6Pktinfo), unix.IPPROTO_IPV6, unix.IPV6_PKTINFO
 	if s.v4 {

@@ -34,14 +34,17 @@ type connSocket struct {
 	peer route
 }
 
-// read keeps on reading when the network says that nobody listens at the
+// receive keeps on reading when the network says that nobody listens at the
 // other end: somebody may, soon.
-func (s connSocket) read(b []byte) (int, route, bool, error) {
-	n, err := s.Conn.Read(b)
-	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "read" && !errors.Is(err, net.ErrClosed) {
-		return 0, route{}, false, nil
-	}
-	return n, s.peer, true, err
+func (s connSocket) receive(max int, handle func([]byte, route)) error {
+	return reader(func(b []byte) (int, route, error) {
+		for {
+			n, err := s.Conn.Read(b)
+			if op, ok := errors.AsType[*net.OpError](err); !ok || op.Op != "read" || errors.Is(err, net.ErrClosed) {
+				return n, s.peer, err
+			}
+		}
+	}).receive(max, handle)
 }
 
 func (s connSocket) write(b []byte, _ route) error {

@@ -59,7 +59,14 @@ func (u *udpServer) request(s *scratch, m *Message, from route) {
 	r, now := &s.req, time.Now()
 	size := 4 + len(m.Token) + sizeOf(m.Options) + len(m.Payload)
 	r.ctx = u.ctx
-	if refused := r.read(m, u.peer(from)); refused != Empty {
+	refused := r.read(m, u.peer(from))
+	if v, ok := r.Options.Get(Echo); ok && !r.Peer.Proven {
+		r.Peer.Proven = u.srv.proofs.prove(from.peer, v, now)
+	}
+	if from.behind && !r.Peer.Proven && !u.srv.hasTime(now) {
+		return
+	}
+	if refused != Empty {
 		// A critical option in a message that needs no answer is silently
 		// ignored (RFC 7252 5.4.1).
 		if m.Type == Confirmable || refused != BadOption {
@@ -67,9 +74,6 @@ func (u *udpServer) request(s *scratch, m *Message, from route) {
 			u.send(s.out, size, r, m, from)
 		}
 		return
-	}
-	if v, ok := r.Options.Get(Echo); ok && !r.Peer.Proven {
-		r.Peer.Proven = u.srv.proofs.prove(from.peer, v, now)
 	}
 	if u.prompt(s, m, from, size) {
 		return

@@ -1,0 +1,113 @@
+package coap
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"strconv"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	batchSize   = 64
+	controlSize = 64 // bytes; one note about addresses takes 40
+)
+
+// batch is room for the datagrams of one recvmmsg(2).
+type batch struct {
+	max      int
+	msgs     [batchSize]mmsghdr
+	iovs     [batchSize]unix.Iovec
+	names    [batchSize]unix.RawSockaddrInet6 // or RawSockaddrInet4, which is shorter
+	controls [batchSize][controlSize]byte
+	buf      []byte
+
+	n     int
+	errno syscall.Errno
+	recv  func(fd uintptr) bool // made once, as it costs memory
+}
+
+// mmsghdr is struct mmsghdr: what was received, and how long it is. Go pads it
+// as C does.
+type mmsghdr struct {
+	hdr unix.Msghdr
+	len uint32
+}
+
+func newBatch(max int) *batch {
+	b := &batch{max: max, buf: make([]byte, batchSize*(max+1))}
+	for i := range b.msgs {
+		b.iovs[i].Base = &b.buf[i*(max+1)]
+		b.iovs[i].SetLen(max + 1)
+		h := &b.msgs[i].hdr
+		h.Iov = &b.iovs[i]
+		h.SetIovlen(1)
+		h.Name = (*byte)(unsafe.Pointer(&b.names[i]))
+		h.Control = &b.controls[i][0]
+	}
+	b.recv = func(fd uintptr) bool {
+		for i := range b.msgs {
+			b.msgs[i].hdr.Namelen = unix.SizeofSockaddrInet6
+			b.msgs[i].hdr.SetControllen(controlSize)
+		}
+		n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&b.msgs)), batchSize, unix.MSG_DONTWAIT, 0, 0)
+		b.n, b.errno = int(n), errno
+		return errno != unix.EAGAIN
+	}
+	return b
+}
+
+// read waits for datagrams and returns how many there are.
+func (b *batch) read(c syscall.RawConn) (int, error) {
+	for {
+		if err := c.Read(b.recv); err != nil {
+			return 0, err
+		}
+		switch b.errno {
+		case 0:
+			return b.n, nil
+		case unix.EINTR:
+		default:
+			return 0, b.errno
+		}
+	}
+}
+
+func (b *batch) data(i int) []byte { return b.buf[i*(b.max+1):][:b.msgs[i].len] }
+
+// from tells who sent a datagram, and to which address of ours; ok is false if
+// it was sent to many, or is too long.
+func (b *batch) from(i int, v4 bool) (r route, ok bool) {
+	if int(b.msgs[i].len) > b.max {
+		return route{}, false
+	}
+	name := &b.names[i]
+	port := binary.BigEndian.Uint16((*[2]byte)(unsafe.Pointer(&name.Port))[:])
+	control := b.controls[i][:b.msgs[i].hdr.Controllen]
+	if v4 {
+		a := (*unix.RawSockaddrInet4)(unsafe.Pointer(name))
+		r.peer = netip.AddrPortFrom(netip.AddrFrom4(a.Addr), port)
+		if len(control) < head+unix.SizeofInet4Pktinfo {
+			return r, true
+		}
+		// The interface, the address of ours, the address in the header.
+		mine, dest := [4]byte(control[head+4:]), [4]byte(control[head+8:])
+		if mine == [4]byte{} {
+			return r, true // it came before the kernel was told to note it
+		}
+		r.local = netip.AddrFrom4(mine)
+		return r, mine == dest
+	}
+	addr := netip.AddrFrom16(name.Addr).Unmap()
+	if name.Scope_id != 0 && addr.IsLinkLocalUnicast() {
+		addr = addr.WithZone(strconv.Itoa(int(name.Scope_id)))
+	}
+	r.peer = netip.AddrPortFrom(addr, port)
+	if len(control) >= head+unix.SizeofInet6Pktinfo {
+		r.local = netip.AddrFrom16([16]byte(control[head:]))
+		return r, !r.local.Unmap().IsMulticast()
+	}
+	return r, true
+}
