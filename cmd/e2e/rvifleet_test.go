@@ -21,6 +21,7 @@ import (
 	"github.com/updraft-ota/updraft/fleet"
 	"github.com/updraft-ota/updraft/ota"
 	"github.com/updraft-ota/updraft/rvi"
+	"github.com/updraft-ota/updraft/rvi/node"
 	"github.com/updraft-ota/updraft/store"
 )
 
@@ -56,6 +57,9 @@ func newRVIFleet(t *testing.T, size int, secure bool) (*rviSite, []*simulated) {
 		cars[i] = &simulated{T: t, site: s, id: fmt.Sprintf("00000000-0000-4000-8000-%012x", i), ended: make(chan struct{})}
 	}
 	s.fill(cars)
+	if secure {
+		all(cars, (*simulated).provide)
+	}
 	s.start()
 	return s, cars
 }
@@ -141,7 +145,8 @@ func all(cars []*simulated, do func(*simulated)) {
 type simulated struct {
 	*testing.T
 	site    *rviSite
-	id      string // of the device, and of its update
+	id      string         // of the device, and of its update
+	key     *node.Identity // nil: its link is a plain one
 	conn    net.Conn
 	decoder *json.Decoder
 	chunks  [][]byte
@@ -158,9 +163,10 @@ func (c *simulated) links() {
 	}
 	c.Cleanup(func() { conn.Close() })
 	c.conn = conn
-	creds := "[]"
-	if c.site.secure {
-		creds = c.prove()
+	creds := []byte("[]")
+	if c.key != nil { // whose the server is is not what is tested here
+		c.conn = tls.Client(conn, &tls.Config{Certificates: []tls.Certificate{c.key.Certificate}, InsecureSkipVerify: true})
+		creds, _ = json.Marshal(c.key.Credentials)
 	}
 	own := "genivi.org/device/" + c.id + "/sota/"
 	c.say(fmt.Sprintf(`{"cmd":"au","ver":"1.1","creds":%[2]s}{"cmd":"sa","stat":"av","svcs":["%[1]snotify","%[1]sstart","%[1]schunk","%[1]sfinish","%[1]sgetpackages","%[1]sabort"]}`, own, creds))
@@ -168,22 +174,15 @@ func (c *simulated) links() {
 	c.hears("notify")
 }
 
-// prove makes the vehicle's keys, and TLS of its link.
-func (c *simulated) prove() (creds string) {
-	files, err := rvikeys.Issue(c.site.dir, rvi.Identity{Device: ota.DeviceID(c.id)}, filepath.Join(c.site.dir, "keys", c.id), time.Now())
+// provide makes the keys of a vehicle.
+func (c *simulated) provide() {
+	files, err := rvikeys.Issue(c.site.dir, c.who(), filepath.Join(c.site.dir, "keys", c.id), time.Now())
+	if err == nil {
+		c.key, err = rvikeys.Load(files)
+	}
 	if err != nil {
 		c.Error(err)
-		return "[]"
 	}
-	id, err := rvikeys.Load(files)
-	if err != nil {
-		c.Error(err)
-		return "[]"
-	}
-	// Whose the server is is not what is tested here.
-	c.conn = tls.Client(c.conn, &tls.Config{Certificates: []tls.Certificate{id.Certificate}, InsecureSkipVerify: true})
-	text, _ := json.Marshal(id.Credentials)
-	return string(text)
 }
 
 func (c *simulated) say(text string) {
