@@ -383,6 +383,7 @@ func TestURIsThatMeanFilesHere(t *testing.T) {
 	w := newWorld(t, withSUIT(b))
 	w.puts(fleet.Publication{ID: "other/id"}, "file:right", "other_id=r1 file")
 	w.puts(fleet.Publication{ID: "app"}, "file:right", "app=r1 file")
+	right := ota.DigestName(w.file("file", "right").SHA256)
 	for uri, want := range map[string]string{
 		"coap://[fd00::1]:5683/app/file":        "",
 		"coaps://[fd00::1]/other_id/file":       "",
@@ -390,6 +391,10 @@ func TestURIsThatMeanFilesHere(t *testing.T) {
 		"coap+tcp://other.name/other/id/file":   "",
 		"file":                                  "",
 		"/other/id/file":                        "",
+		"coap://other.name/b/" + right:          "",
+		"coap://[fd00::1]/m/" + right:           "",
+		"coap://[fd00::1]/b/dpLDrTVAu4A8Ags6":   suit.FoundMissing,
+		"coap://other.name/b/dpLDrTVAu4A8Ags6":  suit.FoundElsewhere,
 		"coap://[fd00::1]/app/none":             suit.FoundMissing,
 		"coap://[fd00::1]/none/file":            suit.FoundMissing,
 		"coap://[fd00::1]/file":                 suit.FoundMissing,
@@ -411,6 +416,18 @@ func TestURIsThatMeanFilesHere(t *testing.T) {
 		if got != want {
 			t.Errorf("%s: %v, want %q", uri, out.Manifests[0].Findings, want)
 		}
+	}
+}
+
+// What comes with a manifest counts, also by its digest.
+func TestAManifestWithItsFilesNamedByDigest(t *testing.T) {
+	b := newBoard(t)
+	w := newWorld(t, withSUIT(b))
+	image := w.file("file1", "image")
+	n := fleet.Publication{ID: "app", Files: []ota.Artifact{image, w.file("manifest", b.manifest(1, "coap://h/b/"+ota.DigestName(image.SHA256), "image"))}}
+	out, err := w.Publish(w.ctx, ns, n)
+	if err != nil || len(out.Manifests[0].Findings) > 0 {
+		t.Errorf("%+v, %v", out, err)
 	}
 }
 

@@ -137,7 +137,7 @@ func choose(newest []ota.Package, n Notification) (c choice, err error) {
 // deliverable checks the manifests once more, now with all their files.
 func (f *Fleet) deliverable(ctx context.Context, ns ota.Namespace, id string, newest []ota.Package, c choice) (reasons []string, err error) {
 	for _, a := range c.manifests {
-		m, _, err := f.check(ctx, ns, a, suit.Rules{Trusted: f.SUITKeys, Stored: f.shelf(ctx, ns, id, newest), Delivery: true})
+		m, _, err := f.check(ctx, ns, a, suit.Rules{Trusted: f.SUITKeys, Stored: shelf{f, ctx, ns, id, newest}.stored, Delivery: true})
 		if err != nil {
 			return nil, err
 		}

@@ -19,7 +19,7 @@ func (f *Fleet) ManifestsOf(ctx context.Context, ns ota.Namespace, id ota.Packag
 		return nil, err
 	}
 	for _, a := range p.Artifacts {
-		m, ok, err := f.check(ctx, ns, a, suit.Rules{Trusted: f.SUITKeys, Stored: f.shelf(ctx, ns, id.Name, newest)})
+		m, ok, err := f.check(ctx, ns, a, suit.Rules{Trusted: f.SUITKeys, Stored: shelf{f, ctx, ns, id.Name, newest}.stored})
 		if err != nil {
 			return nil, err
 		}

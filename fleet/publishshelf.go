@@ -10,44 +10,81 @@ import (
 	"github.com/updraft-ota/updraft/suit"
 )
 
-// shelf finds the files that the URIs of a manifest name, for a manifest that
-// lies under a publish id with these versions.
-func (f *Fleet) shelf(ctx context.Context, ns ota.Namespace, id string, newest []ota.Package) func(uri string) (suit.File, error) {
-	return func(uri string) (suit.File, error) {
-		folder, name, ours := f.resolve(uri, id)
-		a, found := ota.Artifact{}, false
-		switch own, err := ota.CleanPublishID(folder); {
-		case err != nil && ours:
-			return suit.File{}, suit.ErrNotStored
-		case err != nil:
-			return suit.File{}, suit.ErrElsewhere
-		case own == id:
-			ours = true
-			_, a, found = ota.LocateFile(newest, name)
-		default:
-			_, theirs, err := f.Versions(ctx, ns, own)
-			if err != nil && ota.KindOf(err) != ota.KindNotFound {
-				return suit.File{}, err
-			}
-			ours = ours || len(theirs) > 0
-			_, a, found = ota.LocateFile(theirs, name)
-		}
-		switch {
-		case !ours:
-			return suit.File{}, suit.ErrElsewhere
-		case !found:
-			return suit.File{}, suit.ErrNotStored
-		}
-		sum, err := hex.DecodeString(string(a.SHA256))
-		if err != nil {
-			return suit.File{}, err
-		}
-		b, err := f.open(ctx, a)
-		if err != nil {
-			return suit.File{}, err
-		}
-		return suit.File{Size: a.Size, SHA256: sum, Content: b}, nil
+// shelf is where the files lie that the URIs of a manifest name.
+type shelf struct {
+	*Fleet
+	ctx    context.Context
+	ns     ota.Namespace
+	id     string        // publish id of the manifest
+	newest []ota.Package // versions of that, as they will be
+}
+
+// stored answers suit.Rules.
+func (s shelf) stored(uri string) (suit.File, error) {
+	a, err := s.find(uri)
+	if err != nil {
+		return suit.File{}, err
 	}
+	return s.shelved(s.ctx, a)
+}
+
+// find fails with suit.ErrNotStored or suit.ErrElsewhere if there is no such
+// file.
+func (s shelf) find(uri string) (ota.Artifact, error) {
+	folder, name, ours := s.resolve(uri, s.id)
+	missing := suit.ErrElsewhere
+	if ours {
+		missing = suit.ErrNotStored
+	}
+	if prefix, ok := ota.DigestPrefix(name); ok && (folder == "b" || folder == "m") {
+		return s.byDigest(prefix, missing)
+	}
+	id, err := ota.CleanPublishID(folder)
+	if err != nil {
+		return ota.Artifact{}, missing
+	}
+	newest := s.newest
+	if id != s.id {
+		if _, newest, err = s.Versions(s.ctx, s.ns, id); err != nil && ota.KindOf(err) != ota.KindNotFound {
+			return ota.Artifact{}, err
+		}
+	}
+	if _, a, ok := ota.LocateFile(newest, name); ok {
+		return a, nil
+	}
+	if len(newest) > 0 { // whatever the host is called
+		missing = suit.ErrNotStored
+	}
+	return ota.Artifact{}, missing
+}
+
+// byDigest looks at what is about to be published, too.
+func (s shelf) byDigest(prefix string, missing error) (ota.Artifact, error) {
+	for _, p := range s.newest {
+		for _, a := range p.Artifacts {
+			if strings.HasPrefix(string(a.SHA256), prefix) {
+				return a, nil
+			}
+		}
+	}
+	a, err := s.LocateDigest(s.ctx, s.ns, prefix)
+	if err != nil && ota.KindOf(err) == ota.KindNotFound {
+		err = missing
+	}
+	return a, err
+}
+
+// shelved opens a file to be looked into.
+func (f *Fleet) shelved(ctx context.Context, a ota.Artifact) (suit.File, error) {
+	sum, err := hex.DecodeString(string(a.SHA256))
+	if err != nil {
+		return suit.File{}, err
+	}
+	b, err := f.open(ctx, a)
+	if err != nil {
+		return suit.File{}, err
+	}
+	return suit.File{Size: a.Size, SHA256: sum, Content: b}, nil
 }
 
 // resolve reads a URI of a manifest that lies under a publish id. A server may

@@ -65,7 +65,7 @@ func (f *Fleet) examine(ctx context.Context, ns ota.Namespace, id string, before
 	}
 	l := &ledger{f: f, ctx: ctx, ns: ns, kin: kin}
 	for _, a := range p.Artifacts {
-		m, ok, err := f.check(ctx, ns, a, suit.Rules{Trusted: f.SUITKeys, Stored: f.shelf(ctx, ns, id, before), Last: l.last})
+		m, ok, err := f.check(ctx, ns, a, suit.Rules{Trusted: f.SUITKeys, Stored: shelf{f, ctx, ns, id, before}.stored, Last: l.last})
 		if err = errors.Join(err, l.err); err != nil {
 			return nil, nil, err
 		}

@@ -1,7 +1,6 @@
 package resource
 
 import (
-	"encoding/base64"
 	"encoding/hex"
 	"strings"
 	"sync"
@@ -150,7 +149,7 @@ func (f *files) locate(r *coap.Request, ns ota.Namespace) (ota.Artifact, error) 
 		return ota.Artifact{}, errNothingThere
 	}
 	if digested(r.PathBytes()) {
-		prefix, ok := digestPrefix(s[1])
+		prefix, ok := ota.DigestPrefix(s[1])
 		if !ok || len(s) != 2 {
 			return ota.Artifact{}, errNothingThere
 		}
@@ -176,29 +175,6 @@ func isManifest(path []byte) bool {
 	}
 	_, ok := ota.SchemeOf(s[strings.LastIndexByte(s, '/')+1:])
 	return ok
-}
-
-// shortDigest is how many bytes of a digest name a file in /b and /m.
-const shortDigest = 12
-
-// digestName is the name of a file in /b and /m: 16 characters
-// (coap-suit.md 5).
-func digestName(d ota.Digest) string {
-	sum, _ := hex.DecodeString(string(d)) // a Digest is hex
-	return base64.RawURLEncoding.EncodeToString(sum[:min(shortDigest, len(sum))])
-}
-
-// digestPrefix reads such a name, or a whole digest in hex or base64url, as
-// the beginning of a Digest.
-func digestPrefix(name string) (string, bool) {
-	if d, err := ota.ParseDigest(name); err == nil {
-		return string(d), true
-	}
-	sum, err := base64.RawURLEncoding.Strict().DecodeString(name)
-	if err != nil || len(sum) != shortDigest && len(sum) != 32 {
-		return "", false
-	}
-	return hex.EncodeToString(sum), true
 }
 
 // etagOf is the ETag of a file.
