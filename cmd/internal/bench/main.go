@@ -2,7 +2,7 @@
 // prints ratios: what a device's poll costs beside the cheapest request there
 // is, what authentication adds, and how fast an artifact leaves beside nginx
 // serving the same file; blocks for constrained devices beside libcoap's
-// server; and the device client's footprint. Single numbers
+// server; chunks for vehicles beside the least that could be done for them; and the device client's footprint. Single numbers
 // depend on the machine; ratios less: their median is printed, and the range of
 // the middle half of them.
 package main
@@ -47,6 +47,8 @@ func main() {
 	work := func() error { return run(ctx, o) }
 	if play := os.Getenv(roleEnv); play != "" {
 		work = func() error { return playRole(ctx, play) }
+	} else if play := os.Getenv(rviRoleEnv); play != "" {
+		work = func() error { return playRVIRole(play) }
 	}
 	if err := work(); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -61,6 +63,9 @@ func run(ctx context.Context, o options) error {
 	}
 	defer os.RemoveAll(dir)
 	fmt.Printf("%d devices, %d connections, %d rounds of %s each\n", o.devices, o.conns, o.rounds, o.round)
+	if err := vehicles(ctx, o, dir); err != nil {
+		return fmt.Errorf("vehicles: %w", err)
+	}
 	if err := constrained(ctx, o, dir); err != nil {
 		return fmt.Errorf("constrained devices: %w", err)
 	}
