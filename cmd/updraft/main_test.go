@@ -27,8 +27,8 @@ func TestMain(m *testing.M) {
 // TestStories runs the scripts of testdata, each with servers of its own:
 //
 //	server DIR [FLAG...]  runs a server on DIR and any free port until shutdown
-//	                      or the story's end; sets UPDRAFT_SERVER, and
-//	                      UPDRAFT_TOKEN if it has one
+//	                      or the story's end; sets UPDRAFT_SERVER, COAP (its
+//	                      address), and UPDRAFT_TOKEN if it has one
 //	shutdown              ends that server; stop is testscript's own, it would
 //	                      end the story
 //	exits CODE ARG...     runs updraft with that exit code expected
@@ -77,6 +77,7 @@ func startServer(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("the server did not start: %v", err)
 	case a := <-ready:
 		ts.Setenv("UPDRAFT_SERVER", "http://"+a.HTTP)
+		ts.Setenv("COAP", a.CoAP)
 	}
 	if token, err := os.ReadFile(filepath.Join(dir, "admin.token")); err == nil {
 		ts.Setenv("UPDRAFT_TOKEN", strings.TrimSpace(string(token)))
