@@ -33,6 +33,20 @@ func (r *recorder) take() string {
 	return s
 }
 
+// last is what was sent last.
+func (r *recorder) last(t testing.TB) []byte {
+	t.Helper()
+	sent := strings.Fields(r.take())
+	if len(sent) == 0 {
+		t.Fatal("nothing was sent")
+	}
+	raw, err := hex.DecodeString(sent[len(sent)-1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw
+}
+
 // bench is a server that is handed datagrams one by one.
 type bench struct {
 	*world
@@ -40,6 +54,7 @@ type bench struct {
 	rec  *recorder
 	s    *scratch
 	from route
+	id   uint16 // of the last exchange
 }
 
 func newBench(t testing.TB) *bench {
