@@ -96,15 +96,20 @@ func (a *Agent) announce(ctx context.Context, offers []ota.Offer) {
 }
 
 // again looks at what the server speaks of once more. A package that is
-// installed is not offered (rvi.md 4.7), but one of ours is reported, as the
-// report was lost. An update that failed begins anew: its server may have no
-// other name for another try.
+// installed is not offered (rvi.md 4.7), unless the update has an id of its own,
+// which somebody waits for; one of ours is reported, as the report was lost. An
+// update that failed begins anew: its server may have no other name for another
+// try.
 func (a *Agent) again(ctx context.Context, o ota.Offer) (over bool, err error) {
 	e, known := a.state.entry(o.Update)
 	there := o.Package != (ota.PackageID{}) && a.installer != nil && a.has(ctx, o.Package)
 	switch {
+	case !known && there:
+		_, err := ota.ParseUpdateID(string(o.Update))
+		a.log.Info("what the server offers is installed", "update", o.Update, "ignored", err != nil)
+		return err != nil, nil
 	case !known || !e.Step.ended():
-		return there && !known, nil
+		return false, nil
 	case len(e.Reports) > 0:
 		return true, nil // they are under way
 	case e.Success && (there || o.Package == (ota.PackageID{})):

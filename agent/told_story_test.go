@@ -78,6 +78,12 @@ func TestAPackageThatIsThereIsNotOffered(t *testing.T) {
 		w.start()
 		w.notify(*o)
 		w.expect("AlreadyAuthenticated", "InstalledPackagesSent")
+		other := w.server.add("0f3c2f0e-6a0b-4a0a-9d0b-7f3e0c9d1a11", someBytes(1000))
+		other.Package = o.Package
+		w.notify(*other)
+		if got := w.events(); len(got) == 0 || got[0] != "UpdateAvailable 0f3c2f0e-6a0b-4a0a-9d0b-7f3e0c9d1a11" {
+			t.Error("an update with an id of its own is waited for:", got)
+		}
 	})
 }
 
