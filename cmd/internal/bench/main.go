@@ -1,10 +1,10 @@
 // Bench measures the programs from outside, on this machine and in one run, and
 // prints ratios: what a device's poll costs beside the cheapest request there
 // is, what authentication adds, and how fast an artifact leaves beside nginx
-// serving the same file; blocks for constrained devices beside libcoap's
-// server; chunks for vehicles beside the least that could be done for them; and the device client's footprint. Single numbers
-// depend on the machine; ratios less: their median is printed, and the range of
-// the middle half of them.
+// serving the same file; chunks for vehicles beside the least that could be
+// done for them; blocks for constrained devices beside libcoap's server; and
+// the device client's footprint. Single numbers depend on the machine; ratios
+// less: their median is printed, and the range of the middle half of them.
 package main
 
 import (
