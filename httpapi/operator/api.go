@@ -57,8 +57,8 @@ func New(o Options) http.Handler {
 	return traced(o.Version, originated(o.Host, httpapi.Door(mux, o.Log)))
 }
 
-// Document is the OpenAPI 3.1 document of the whole HTTP surface: operators',
-// devices' and the token endpoint's.
+// Document is the OpenAPI 3.1 document of what operators and devices ask below
+// /api/v1, and of the token endpoint. Room publish tells its own in words.
 func Document() ([]byte, error) {
 	return build(http.NewServeMux(), nil, httpapi.NoAuth, slog.Default()).document()
 }
