@@ -86,7 +86,7 @@ func (s *Server) ServeDTLS(ctx context.Context, c net.PacketConn, config DTLSCon
 	if err != nil {
 		return err
 	}
-	d := &dtlsServer{srv: s, config: config, handshakes: make(chan struct{}, s.limits.Handshakes)}
+	d := &dtlsServer{srv: s, config: config, handshakes: newTurns(s.limits.Handshakes)}
 	d.front = newDTLSFront(sock, c.LocalAddr(), s.limits.Sessions)
 	d.front.begin = func(c *dtlsConn) bool { return d.begin(ctx, c) }
 	stop := context.AfterFunc(ctx, func() { c.Close() })
@@ -108,16 +108,15 @@ type dtlsServer struct {
 	srv        *Server
 	config     DTLSConfig
 	front      *dtlsFront
-	handshakes chan struct{}
+	handshakes *turns
 	wg         sync.WaitGroup
 }
 
 // begin starts a session, unless there are too many handshakes: then the
 // client says hello again in a second or two.
 func (d *dtlsServer) begin(ctx context.Context, c *dtlsConn) bool {
-	select {
-	case d.handshakes <- struct{}{}:
-	default:
+	from := c.here().peer.Addr()
+	if !d.handshakes.take(from) {
 		return false
 	}
 	o, err := d.config.options(c.cid)
@@ -126,14 +125,14 @@ func (d *dtlsServer) begin(ctx context.Context, c *dtlsConn) bool {
 	}
 	if err != nil {
 		d.srv.log.Error("a DTLS session cannot begin", "err", err)
-		<-d.handshakes
+		d.handshakes.give(from)
 		return false
 	}
 	c.deliver(c.hello.first(), c.here())
 	d.wg.Go(func() {
 		defer d.front.remove(c)
 		peer, err := d.handshake(ctx, c)
-		<-d.handshakes
+		d.handshakes.give(from)
 		if err != nil {
 			d.srv.log.Info("a DTLS handshake failed", "peer", c.here().peer, "err", err)
 			return

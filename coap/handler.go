@@ -45,7 +45,11 @@ type Content struct {
 }
 
 // ResponseWriter takes the answer to a request. If nothing is called, it is
-// 2.05 for GET and FETCH, 2.02 for DELETE, 2.04 for the others, and empty.
+// 2.05 for GET and FETCH, 2.02 for DELETE, 2.04 for the others, and empty. A
+// 2.05 is cut into blocks if it is long; any other must fit one, or 5.00 is
+// answered. To a peer that is not proven, an answer of more than
+// Limits.Unproven bytes becomes a challenge, and the request comes again: what
+// changes something is to be answered in few words.
 type ResponseWriter interface {
 	// SetCode sets the response code.
 	SetCode(Code)

@@ -35,8 +35,10 @@ type Limits struct {
 	// datagrams wait that some must be ignored; 10000.
 	Overload int
 
-	Sessions    int           // DTLS sessions, and TCP connections; 16384 each
-	Handshakes  int           // DTLS or TLS handshakes under way; 256
+	// DTLS sessions of a socket, and TCP connections of a listener; 16384. One
+	// address may have an eighth of the connections.
+	Sessions    int
+	Handshakes  int           // DTLS or TLS handshakes under way, an eighth of them for one address; 256
 	Handshake   time.Duration // how long one may take; 10 s
 	IdleSession time.Duration // a DTLS session that was silent for so long ends; 24 h
 	IdleConn    time.Duration // a TCP connection; 10 min

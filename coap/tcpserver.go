@@ -10,6 +10,8 @@ import (
 	"time"
 )
 
+var errBusy = errors.New("coap: too many handshakes under way")
+
 // ServeTCP answers requests over TCP (RFC 8323) until ctx ends. Then it closes
 // l and all connections and returns nil once the handlers have. For TLS l is
 // a tls.NewListener with NextProtos "coap"; a client's certificate that it has
@@ -21,8 +23,7 @@ func (s *Server) ServeTCP(ctx context.Context, l net.Listener) error {
 	defer l.Close()
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	conns := make(chan struct{}, s.limits.Sessions)
-	handshakes := make(chan struct{}, s.limits.Handshakes)
+	conns, handshakes := newTurns(s.limits.Sessions), newTurns(s.limits.Handshakes)
 	for {
 		c, err := l.Accept()
 		if err != nil {
@@ -40,14 +41,13 @@ func (s *Server) ServeTCP(ctx context.Context, l net.Listener) error {
 			}
 			return err
 		}
-		select {
-		case conns <- struct{}{}:
-		default:
+		from := addrOf(c).Addr()
+		if !conns.take(from) {
 			c.Close()
 			continue
 		}
 		wg.Go(func() {
-			defer func() { <-conns }()
+			defer conns.give(from)
 			defer c.Close()
 			stop := context.AfterFunc(ctx, func() { c.Close() })
 			defer stop()
@@ -62,20 +62,18 @@ func (s *Server) ServeTCP(ctx context.Context, l net.Listener) error {
 }
 
 // meet finds out who is at the other end.
-func (s *Server) meet(ctx context.Context, c net.Conn, handshakes chan struct{}) (Peer, error) {
+func (s *Server) meet(ctx context.Context, c net.Conn, handshakes *turns) (Peer, error) {
 	p := Peer{Transport: TCP, Addr: addrOf(c), Proven: true}
 	t, ok := c.(*tls.Conn)
 	if !ok {
 		return p, nil
 	}
+	if !handshakes.take(p.Addr.Addr()) {
+		return p, errBusy
+	}
+	defer handshakes.give(p.Addr.Addr())
 	ctx, cancel := context.WithTimeout(ctx, s.limits.Handshake)
 	defer cancel()
-	select {
-	case handshakes <- struct{}{}:
-		defer func() { <-handshakes }()
-	case <-ctx.Done():
-		return p, context.Cause(ctx)
-	}
 	if err := t.HandshakeContext(ctx); err != nil {
 		return p, err
 	}
