@@ -61,6 +61,9 @@ func (f *Fleet) Publish(ctx context.Context, ns ota.Namespace, n Publication) (P
 	if n.Version, err = n.version(); err != nil {
 		return Published{}, err
 	}
+	if err := f.whole(ctx, n.Files); err != nil {
+		return Published{}, err
+	}
 	f.publishing.Lock()
 	defer f.publishing.Unlock()
 	out := Published{Files: n.Files}
@@ -72,9 +75,6 @@ func (f *Fleet) Publish(ctx context.Context, ns ota.Namespace, n Publication) (P
 		return err
 	})
 	if err != nil {
-		return Published{}, err
-	}
-	if err := f.whole(ctx, n.Files); err != nil {
 		return Published{}, err
 	}
 	if out.Manifests, out.Forced, err = f.examine(ctx, ns, id, before, r, n); err != nil {
@@ -98,7 +98,8 @@ func (f *Fleet) Publish(ctx context.Context, ns ota.Namespace, n Publication) (P
 }
 
 // whole makes sure that the bytes are still there: nothing refers to them yet,
-// and uploads may take longer than Collect spares what it does not know.
+// and uploads may take longer than Collect spares what it does not know. It
+// may take as long as reading them, which checks them as well.
 func (f *Fleet) whole(ctx context.Context, files []ota.Artifact) error {
 	for _, a := range files {
 		b, err := f.Blobs.Open(ctx, a.SHA256)
