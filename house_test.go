@@ -29,6 +29,7 @@ var rooms = map[string][]string{
 	"httpapi":          {"ota"},
 	"httpapi/operator": {"ota", "fleet", "httpapi"},
 	"httpapi/publish":  {"ota", "fleet", "httpapi"},
+	"web":              {"ota", "suit", "fleet", "httpapi"},
 	"fleet":            {"ota", "sign", "suit"},
 	"agent":            {"ota", "sign"},
 	"agent/gateway":    {"ota", "agent"},
@@ -39,8 +40,9 @@ var rooms = map[string][]string{
 	"coap":             {"ota"},
 	"coap/resource":    {"ota", "fleet", "coap"},
 	"suit":             {"ota"},
+	"sim":              {"ota", "coap", "suit"},
 	"packaging":        {"agent"}, // what is shipped, held to the code by tests
-	"cmd":              {"ota", "sign", "blob", "store", "httpapi", "httpapi/operator", "httpapi/publish", "fleet", "agent", "agent/gateway", "agent/pacman", "swm", "rvi", "rvi/node", "coap", "coap/resource", "suit"},
+	"cmd":              {"ota", "sign", "blob", "store", "httpapi", "httpapi/operator", "httpapi/publish", "fleet", "agent", "agent/gateway", "agent/pacman", "swm", "rvi", "rvi/node", "coap", "coap/resource", "suit", "sim", "web"},
 }
 
 // outside are packages through which a room would reach past its words.

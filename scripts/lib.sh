@@ -29,7 +29,7 @@ generated_sums() {
 	echo "# sqlc $sqlc_version"
 	tree_files '*.go' | xargs -d '\n' grep -H '^//go:generate ' | sed 's/^/# /'
 	{
-		tree_files tools/go.mod '*.sql' '*sqlc.yaml' '*oapi*.yaml'
+		tree_files tools/go.mod '*.sql' '*sqlc.yaml' '*oapi*.yaml' '*.templ'
 		generated_code
 	} | xargs -d '\n' sha256sum
 }

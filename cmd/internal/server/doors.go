@@ -13,6 +13,7 @@ import (
 	"github.com/updraft-ota/updraft/httpapi/token"
 	"github.com/updraft-ota/updraft/ota"
 	"github.com/updraft-ota/updraft/suit"
+	pages "github.com/updraft-ota/updraft/web"
 )
 
 // doors sends a request to the room it is for. What devices ask over and over
@@ -20,6 +21,7 @@ import (
 type doors struct {
 	health                            *health
 	device, tokens, publish, operator http.Handler
+	pages                             *pages.Pages
 }
 
 func (d *doors) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -36,6 +38,8 @@ func (d *doors) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		d.tokens.ServeHTTP(w, r)
 	case publish.Serves(path):
 		d.publish.ServeHTTP(w, r)
+	case pages.Serves(path):
+		d.pages.ServeHTTP(w, r)
 	default:
 		d.operator.ServeHTTP(w, r)
 	}
@@ -66,7 +70,7 @@ func (s *server) open(db ota.Store, blobs ota.Blobs, keys []ed25519.PublicKey, s
 	})
 	s.health.auth, s.health.ask = s.Auth, s.fleet.Ready
 	if s.Auth == AuthNone {
-		d := s.doors(httpapi.NoAuth)
+		d := s.doors(httpapi.NoAuth, nil)
 		d.tokens = d.operator // there are none: that is a path nobody serves
 		return observe(onlyLoopback(d), s.log), nil
 	}
@@ -78,16 +82,20 @@ func (s *server) open(db ota.Store, blobs ota.Blobs, keys []ed25519.PublicKey, s
 		return nil, err
 	}
 	issuer.Now = s.Now
-	d := s.doors(issuer.Who(admin))
+	sessions := token.NewSessions(admin)
+	sessions.Now = s.Now
+	d := s.doors(sessions.Who(issuer.Who(admin)), sessions)
 	d.tokens = issuer.Endpoint(s.log)
 	return observe(d, s.log), nil
 }
 
-// doors makes those that ask who is there.
-func (s *server) doors(who httpapi.Who) *doors {
+// doors makes those that ask who is there. Sessions are nil if nobody logs in.
+func (s *server) doors(who httpapi.Who, sessions *token.Sessions) *doors {
 	uplink := func(id ota.DeviceID) ota.Uplink { return s.fleet.Uplink(id) }
+	s.pages = pages.New(pages.Options{Fleet: s.fleet, Who: who, Sessions: sessions, Log: s.log})
 	return &doors{
 		health:   &s.health,
+		pages:    s.pages,
 		device:   httpapi.DeviceAPI(httpapi.OpenFor(who, uplink), s.log),
 		publish:  publish.New(publish.Options{Fleet: s.fleet, Who: who, Log: s.log}),
 		operator: operator.New(operator.Options{Fleet: s.fleet, Who: who, Links: s.links, Host: s.HTTPHost, Version: s.Version, Log: s.log}),

@@ -34,6 +34,7 @@ import (
 	"github.com/updraft-ota/updraft/sign"
 	"github.com/updraft-ota/updraft/store"
 	"github.com/updraft-ota/updraft/suit"
+	pages "github.com/updraft-ota/updraft/web"
 )
 
 // Hooks let whoever runs a server watch it. All may be zero.
@@ -85,6 +86,7 @@ type server struct {
 	folder   *folder
 	fleet    *fleet.Fleet
 	vehicles *vehicles // set before anything is served
+	pages    *pages.Pages
 	small    *constrained
 	health   health
 
@@ -198,6 +200,7 @@ func (s *server) serve(ctx context.Context, h http.Handler) (err error) {
 	}
 	s.log.Info("shutting down")
 	s.health.listening.Store(false)
+	s.pages.Close()
 	err = errors.Join(err, withdrawAddresses(s.Data))
 	patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownPatience)
 	defer cancel()

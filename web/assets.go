@@ -1,0 +1,67 @@
+package web
+
+import (
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"mime"
+	"net/http"
+	"path"
+	"strings"
+)
+
+//go:embed assets/*.css assets/*.js assets/*.svg assets/vendor/*.js assets/vendor/*.css
+var files embed.FS
+
+// asset is a file under a name that changes with its content, so that browsers
+// may keep it for ever.
+type asset struct {
+	url       string
+	mediaType string
+	text      []byte
+}
+
+var (
+	picoCSS    = load("vendor/pico.min.css")
+	updraftCSS = load("updraft.css")
+	htmxJS     = load("vendor/htmx.min.js")
+	sseJS      = load("vendor/hx-sse.min.js")
+	updraftJS  = load("updraft.js")
+	markSVG    = load("updraft.svg")
+
+	assets = byURL(picoCSS, updraftCSS, htmxJS, sseJS, updraftJS, markSVG)
+)
+
+func load(name string) asset {
+	text, err := files.ReadFile("assets/" + name)
+	if err != nil {
+		panic(err) // it was there when we were built
+	}
+	sum := sha256.Sum256(text)
+	base, ext := path.Base(name), path.Ext(name)
+	return asset{
+		url:       "/assets/" + strings.TrimSuffix(base, ext) + "." + hex.EncodeToString(sum[:8]) + ext,
+		mediaType: mime.TypeByExtension(ext),
+		text:      text,
+	}
+}
+
+func byURL(list ...asset) map[string]asset {
+	m := map[string]asset{}
+	for _, a := range list {
+		m[a.url] = a
+	}
+	return m
+}
+
+// serveAsset serves a file under its name; another version of it is not here.
+func serveAsset(w http.ResponseWriter, r *http.Request) {
+	a, ok := assets[r.URL.Path]
+	if !ok {
+		http.NotFound(w, r)
+		return
+	}
+	w.Header().Set("Content-Type", a.mediaType)
+	w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+	_, _ = w.Write(a.text)
+}
