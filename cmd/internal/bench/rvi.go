@@ -109,7 +109,7 @@ func (f *fleetDir) sendAll(ctx context.Context, size int64) error {
 
 // startRVI runs a server on the folder and returns where it takes plain links.
 func (f *fleetDir) startRVI(program string) (link string, err error) {
-	f.server = exec.Command(program, "server", "--data", f.dir, "--auth", "none", "--bind", "127.0.0.1", "--http-port", "0", "--rvi-link-port", "0")
+	f.server = exec.Command(program, "server", "--data", f.dir, "--auth", "none", "--bind", "127.0.0.1", "--http-port", "0", "--coap-port", "off", "--rvi-link-port", "0")
 	f.server.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	if err := f.server.Start(); err != nil {
 		return "", err
