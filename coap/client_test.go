@@ -2,7 +2,6 @@ package coap
 
 import (
 	"bytes"
-	"context"
 	"testing"
 	"time"
 )
@@ -67,27 +66,24 @@ func TestClientPostsLongBodies(t *testing.T) {
 }
 
 func TestClientObserves(t *testing.T) {
-	w := newWorld()
-	c := dial(t, w.serve(t).String())
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	states := []string{"first", "second", "third"}
-	for m, err := range c.Observe(ctx, "/state") {
-		if err != nil || string(m.Payload) != states[0] {
-			t.Fatalf("saw %q, %v, want %q", m.Payload, err, states[0])
+	world := newWorld()
+	conversation(t, world, func(t *testing.T, _ *wire, s *Server, c *Client) {
+		world.srv = s
+		states := []string{"first", "second", "third"}
+		for m, err := range c.Observe(t.Context(), "/state") {
+			if err != nil || string(m.Payload) != states[0] {
+				t.Fatalf("saw %q, %v, want %q", m.Payload, err, states[0])
+			}
+			if states = states[1:]; len(states) == 0 {
+				break
+			}
+			world.set(states[0])
 		}
-		if states = states[1:]; len(states) == 0 {
-			break
+		time.Sleep(time.Second) // for the farewell
+		if n := s.observers.count(); n != 0 {
+			t.Errorf("the server still has %d observers", n)
 		}
-		w.set(states[0])
-	}
-	// The farewell is on its way: the server forgets us.
-	for w.srv.observers.count() > 0 {
-		if ctx.Err() != nil {
-			t.Fatal("the server still has an observer")
-		}
-		time.Sleep(time.Millisecond)
-	}
+	})
 }
 
 func TestClientSeesRefusals(t *testing.T) {

@@ -26,8 +26,8 @@ func newUDPServer(ctx context.Context, s *Server, sock socket, secure func() Pee
 	u.ctx, u.cancel = context.WithCancel(ctx)
 	u.layer = &layer{sock: sock, out: newOutbox(s.limits, sock.write), request: u.request}
 	l := s.limits
-	if secure != nil {
-		l.Exchanges, l.ExchangeBytes = l.PeerExchanges, min(l.ExchangeBytes, 64<<10)
+	if secure != nil { // one peer, and there are many sessions
+		l.Exchanges, l.ExchangeBytes = min(l.PeerExchanges, 16), min(l.ExchangeBytes, 16<<10)
 	}
 	u.seen = [2]*exchanges{newExchanges(l), newExchanges(l)}
 	return u
