@@ -16,6 +16,8 @@ type NewDevice struct {
 	HardwareID string
 	Type       string // "" means Vehicle
 	Public     string // public credentials; "" leaves them as they are
+
+	constrained *ota.Constrained
 }
 
 // AddDevice registers a device. It fails with KindInvalid, or KindConflict
@@ -29,7 +31,7 @@ func (f *Fleet) AddDevice(ctx context.Context, ns ota.Namespace, n NewDevice) (d
 }
 
 func (f *Fleet) addDevice(tx ota.Tx, ns ota.Namespace, n NewDevice) (ota.Device, error) {
-	d := ota.Device{Namespace: ns, ID: n.ID, Name: n.Name, HardwareID: n.HardwareID, Type: cmp.Or(n.Type, ota.Vehicle), CreatedAt: tx.Now()}
+	d := ota.Device{Namespace: ns, ID: n.ID, Name: n.Name, HardwareID: n.HardwareID, Type: cmp.Or(n.Type, ota.Vehicle), CreatedAt: tx.Now(), Constrained: n.constrained}
 	if d.ID == "" {
 		d.ID = ota.DeviceID(f.NewID())
 	}

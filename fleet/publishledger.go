@@ -58,6 +58,7 @@ func (l *ledger) read() error {
 type release struct {
 	classes  []suit.Class
 	sequence uint64
+	digest   suit.Digest // of the manifest inside; it has no sum if there is none
 }
 
 // manifests remembers what stored files are for: bytes do not change.
@@ -87,6 +88,9 @@ func (f *Fleet) release(ctx context.Context, a ota.Artifact) (r release, err err
 		r.classes = v.Classes
 		if v.Manifest != nil {
 			r.sequence = v.Manifest.Sequence
+		}
+		if e, err := suit.Open(text); err == nil {
+			r.digest = e.Digest
 		}
 	}
 	if f.manifests.known == nil || len(f.manifests.known) >= maxKnown {

@@ -99,7 +99,7 @@ func storedResults(tx ota.Tx, id ota.DeviceID, r ota.Report) []ota.StoredResult 
 	whole, _ := json.Marshal(r) // plain strings and numbers always marshal
 	space := uuid.NewSHA1(uuid.NameSpaceOID, fmt.Appendf(nil, "%s\n%s", id, whole))
 	out := make([]ota.StoredResult, len(r.Results))
-	for i, res := range r.Results {
+	for i, res := range r.Marked() {
 		out[i] = ota.StoredResult{
 			ID:     uuid.NewSHA1(space, fmt.Append(nil, i)).String(),
 			Device: id, Update: r.Update, Result: res, ReceivedAt: tx.Now(),

@@ -10,9 +10,10 @@ type Device struct {
 	HardwareID  string // such as a VIN; unique in its namespace unless empty
 	Type        string // "Vehicle" or "Other"
 	CreatedAt   time.Time
-	ActivatedAt time.Time // first time seen; zero until then
-	LastSeen    time.Time // zero until first seen
-	Block       Block     // zero while the queue is open
+	ActivatedAt time.Time    // first time seen; zero until then
+	LastSeen    time.Time    // zero until first seen
+	Block       Block        // zero while the queue is open
+	Constrained *Constrained // nil unless it is a microcontroller that speaks CoAP
 }
 
 // Device types of the original (server.md 1.4).
@@ -33,6 +34,9 @@ func (d Device) Validate() error {
 	}
 	if d.Type != Vehicle && d.Type != OtherDevice {
 		return Invalid("device type %q: expected %q or %q", clip(d.Type), Vehicle, OtherDevice)
+	}
+	if d.Constrained != nil {
+		return d.Constrained.Validate()
 	}
 	return nil
 }

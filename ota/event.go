@@ -26,6 +26,7 @@ const (
 	DeviceChanged    EventType = "DeviceChanged"
 	DeviceActivated  EventType = "DeviceActivated" // seen for the first time
 	DeviceDeleted    EventType = "DeviceDeleted"
+	DeviceEnrolled   EventType = "DeviceEnrolled" // it got the key by which it proves who it is
 	DeviceBlocked    EventType = "DeviceBlocked"
 	DeviceUnblocked  EventType = "DeviceUnblocked"
 	InventoryChanged EventType = "InventoryChanged"

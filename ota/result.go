@@ -2,6 +2,7 @@ package ota
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -80,6 +81,32 @@ const MaxResultText = 64 << 10
 type Report struct {
 	Update  UpdateID
 	Results []OperationResult
+	// Unproven says that whoever reports did not prove to be the device; it is
+	// marked as Unauthenticated wherever it is kept.
+	Unproven bool `json:",omitempty"`
+}
+
+// mark marks a text of a report that nobody vouches for.
+func (r Report) mark(text string) string {
+	switch {
+	case !r.Unproven:
+		return text
+	case text == "":
+		return Unauthenticated
+	}
+	return Unauthenticated + ": " + text
+}
+
+// Marked is the results as they are to be kept and shown.
+func (r Report) Marked() []OperationResult {
+	if !r.Unproven {
+		return r.Results
+	}
+	marked := slices.Clone(r.Results)
+	for i := range marked {
+		marked[i].Text = r.mark(marked[i].Text)
+	}
+	return marked
 }
 
 // Outcome makes the report of an update that was one operation.

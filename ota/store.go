@@ -83,6 +83,11 @@ type DeviceReader interface {
 	SystemInfo(id DeviceID) (json.RawMessage, error)
 	// PublicCredentials fails with KindNotFound before they are first put.
 	PublicCredentials(id DeviceID) (string, error)
+	// ConstrainedWaiting lists the constrained devices of all namespaces that
+	// have updates that have not ended, ordered by id.
+	ConstrainedWaiting() ([]DeviceID, error)
+	// PSK finds a key by its identity. It fails with KindNotFound (missing_entity).
+	PSK(identity string) (PSK, error)
 	// Contact is what a protocol keeps of a device (see Push). It fails with
 	// KindNotFound before the first is put.
 	Contact(id DeviceID, protocol string) (json.RawMessage, error)
@@ -121,11 +126,15 @@ type DeviceWriter interface {
 	// which Seen alone changes. Conflict: conflicting_device.
 	PutDevice(d Device) error
 	// DeleteDevice removes the device with everything that is its own:
-	// credentials of both kinds, inventory, system info, contacts, updates and
-	// results.
+	// credentials of both kinds, keys, inventory, system info, contacts,
+	// updates and results.
 	DeleteDevice(id DeviceID) error
 	// PutCredential replaces the device's credential; it has at most one.
 	PutCredential(c Credential) error
+	// PutPSK creates a key, or replaces its device's under the same identity.
+	PutPSK(k PSK) error
+	// DeletePSK fails with KindNotFound (missing_entity).
+	DeletePSK(identity string) error
 	PutInventory(id DeviceID, inv Inventory) error
 	PutSystemInfo(id DeviceID, doc json.RawMessage) error
 	// PutPublicCredentials replaces them; they are any text.

@@ -204,7 +204,7 @@ func (u *Update) Conclude(r Report, now time.Time) bool {
 		return false
 	}
 	if r.Success() {
-		u.end(Finished, "", now)
+		u.end(Finished, r.mark(""), now)
 		return true
 	}
 	reason := ""
@@ -217,7 +217,7 @@ func (u *Update) Conclude(r Report, now time.Time) bool {
 			break
 		}
 	}
-	u.end(Failed, reason, now)
+	u.end(Failed, r.mark(reason), now)
 	return true
 }
 

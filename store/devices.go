@@ -32,6 +32,7 @@ func deviceOf(row query.Device) ota.Device {
 		ActivatedAt: instant(row.ActivatedAt),
 		LastSeen:    instant(row.SeenAt),
 		Block:       blockOf(row.BlockedAt, row.BlockedBy, row.BlockReason),
+		Constrained: constrainedOf(row),
 	}
 }
 
@@ -50,7 +51,8 @@ func (t *readTx) Devices(f ota.DeviceFilter) ([]ota.DeviceSummary, error) {
 	for i, row := range rows {
 		d := deviceOf(query.Device{ID: row.ID, Namespace: row.Namespace, Name: row.Name, HardwareID: row.HardwareID, Type: row.Type,
 			CreatedAt: row.CreatedAt, ActivatedAt: row.ActivatedAt, SeenAt: row.SeenAt,
-			BlockedAt: row.BlockedAt, BlockedBy: row.BlockedBy, BlockReason: row.BlockReason})
+			BlockedAt: row.BlockedAt, BlockedBy: row.BlockedBy, BlockReason: row.BlockReason,
+			Vendor: row.Vendor, Class: row.Class, Plain: row.Plain, Address: row.Address, AddressUntil: row.AddressUntil, Sequence: row.Sequence})
 		active := int(row.Active)
 		list[i] = ota.DeviceSummary{Device: d, Active: active, Status: ota.StatusOf(d, active, ota.Status(row.Last))}
 	}
@@ -75,16 +77,26 @@ func (t *readTx) narrowDevices(f ota.DeviceFilter) *filter {
 
 func (t *writeTx) PutDevice(d ota.Device) error {
 	const doing = "put device"
+	var c ota.Constrained
+	if d.Constrained != nil {
+		c = *d.Constrained
+	}
 	n, err := t.q.PutDevice(t.ctx, query.PutDeviceParams{
-		ID:          string(d.ID),
-		Namespace:   string(d.Namespace),
-		Name:        d.Name,
-		HardwareID:  d.HardwareID,
-		Type:        d.Type,
-		CreatedAt:   micros(d.CreatedAt),
-		BlockedAt:   micros(d.Block.Since),
-		BlockedBy:   string(d.Block.Update),
-		BlockReason: d.Block.Reason,
+		ID:           string(d.ID),
+		Namespace:    string(d.Namespace),
+		Name:         d.Name,
+		HardwareID:   d.HardwareID,
+		Type:         d.Type,
+		CreatedAt:    micros(d.CreatedAt),
+		BlockedAt:    micros(d.Block.Since),
+		BlockedBy:    string(d.Block.Update),
+		BlockReason:  d.Block.Reason,
+		Vendor:       c.Vendor,
+		Class:        c.Class,
+		Plain:        c.Plain,
+		Address:      c.Address,
+		AddressUntil: micros(c.Until),
+		Sequence:     int64(c.Sequence), // above half of its range it is negative there, and comes back as it was
 	})
 	if duplicate(err) {
 		if d.HardwareID == "" {

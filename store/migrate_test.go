@@ -58,6 +58,9 @@ func TestADatabaseOfVersionOneIsMigrated(t *testing.T) {
 		if err != nil {
 			return err
 		}
+		if d, err := tx.Device("d"); err != nil || d.Constrained != nil {
+			t.Errorf("the device became %+v, %v", d, err)
+		}
 		if err := tx.PutContact("d", "rvi", []byte(`{}`)); err != nil {
 			return err
 		}
@@ -66,7 +69,7 @@ func TestADatabaseOfVersionOneIsMigrated(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if have, err := version(t.Context(), path); err != nil || have != 3 {
+	if have, err := version(t.Context(), path); err != nil || have != 4 {
 		t.Errorf("version %d, %v", have, err)
 	}
 }

@@ -76,7 +76,6 @@ func TestEveryQuestionHasItsIndex(t *testing.T) {
 		{"updates of a device", updates(ota.UpdateFilter{Namespace: "n", Device: "d"}), "device_update_device (namespace=? AND device_id=?)"},
 		{"updates of a package", updates(ota.UpdateFilter{Namespace: "n", Package: ota.PackageID{Name: "a", Version: "1"}}),
 			"device_update_package (namespace=? AND package=? AND version=?)"},
-		{"file by digest", func(tx *readTx) error { _, err := tx.ArtifactByDigest("n", "aa"); return err }, "artifact_sha256 (sha256>? AND sha256<?)"},
 		{"events", events(ota.EventFilter{}), "(seq>?)"},
 		{"events of a namespace", events(ota.EventFilter{Namespace: "n"}), "event_namespace (namespace=? AND seq>?)"},
 		{"events of a device", events(ota.EventFilter{Namespace: "n", Device: "d"}), "event_device (namespace=? AND device_id=? AND seq>?)"},

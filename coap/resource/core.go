@@ -41,6 +41,10 @@ const (
 var standing = []link{
 	{path: "/b", kind: kindPayload, size: -1, formats: "42"},
 	{path: "/m", kind: kindManifest, size: -1, formats: "42"},
+	{path: "/u", kind: "updraft.desired", size: -1, formats: "60", more: ";obs"},
+	{path: "/r", kind: "updraft.report", size: -1, formats: "60"},
+	{path: "/e", kind: "updraft.enrol", size: -1, formats: "60"},
+	{path: "/rd", kind: "core.rd", size: -1},
 }
 
 // maxCore bounds the answer, in bytes: this is what is asked for most often in

@@ -2,8 +2,10 @@ package resource
 
 import (
 	"cmp"
+	"context"
 	"log/slog"
 	"strings"
+	"sync"
 
 	"github.com/updraft-ota/updraft/coap"
 	"github.com/updraft-ota/updraft/fleet"
@@ -15,7 +17,12 @@ type Options struct {
 	Fleet *fleet.Fleet
 	// Private closes files to whoever does not prove to be a device.
 	Private bool
-	Log     *slog.Logger // slog.Default() if nil
+	// Trusting asks nobody for proof: a device is the one its path names.
+	Trusting bool
+	// Root tells what the URIs begin with that are handed out to peers of a
+	// transport; "", or nil, for what the fleet says.
+	Root func(coap.Transport) string
+	Log  *slog.Logger // slog.Default() if nil
 }
 
 // Door is what a coap.Server serves: all resources of this server.
@@ -23,6 +30,12 @@ type Door struct {
 	Options
 	coap.Mux
 	files *files
+
+	ctx   context.Context // until Close
+	close context.CancelFunc
+
+	mu        sync.RWMutex
+	elsewhere map[string]ota.Namespace // of identities, if not the default one
 }
 
 var _ coap.ContentHandler = (*Door)(nil)
@@ -30,22 +43,25 @@ var _ coap.ContentHandler = (*Door)(nil)
 // New makes a door. Close it when nothing serves it any more.
 func New(o Options) *Door {
 	o.Log = cmp.Or(o.Log, slog.Default())
-	d := &Door{Options: o, files: newFiles(o.Fleet)}
+	d := &Door{Options: o, files: newFiles(o.Fleet), elsewhere: map[string]ota.Namespace{}}
+	d.ctx, d.close = context.WithCancel(context.Background())
 	d.Handle("/", fileHandler{d})
-	d.Handle("/.well-known/core", coap.HandlerFunc(d.core))
+	for path, h := range map[string]coap.HandlerFunc{
+		"/.well-known/core": d.core, "/u": d.desired, "/r": d.report, "/e": d.enrol, "/rd": d.register,
+	} {
+		d.Handle(path, h)
+	}
 	return d
 }
 
 // Close closes the files that are kept open.
-func (d *Door) Close() { d.files.close() }
-
-// mayRead reports whether a peer may have files and what is told to everyone.
-func (d *Door) mayRead(p coap.Peer) bool {
-	if p.Security == coap.NoSecurity {
-		return !d.Private
-	}
-	return true
+func (d *Door) Close() {
+	d.close()
+	d.files.close()
 }
+
+// contact notes that a device is there: what waits for it is told now.
+func (d *Door) contact(ota.DeviceID) {}
 
 // codes is the one table between kinds of failure and CoAP.
 var codes = map[ota.Kind]coap.Code{
@@ -90,12 +106,4 @@ func only(w coap.ResponseWriter, r *coap.Request, possible ...coap.Code) bool {
 	}
 	w.SetCode(coap.MethodNotAllowed)
 	return false
-}
-
-// namespaceOf is the namespace whose files a peer gets.
-func (d *Door) namespaceOf(coap.Peer) ota.Namespace { return ota.DefaultNamespace }
-
-// PSK is the key of a device that speaks coaps.
-func (d *Door) PSK(identity string) ([]byte, error) {
-	return nil, ota.Fail(ota.KindUnauthenticated, "unknown_identity", "no device has such an identity")
 }

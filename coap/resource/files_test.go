@@ -23,10 +23,12 @@ func noise(seed uint64, size int) string {
 	return string(b)
 }
 
-func short(content string) string {
+func sha(content string) []byte {
 	sum := sha256.Sum256([]byte(content))
-	return base64.RawURLEncoding.EncodeToString(sum[:12])
+	return sum[:]
 }
+
+func short(content string) string { return base64.RawURLEncoding.EncodeToString(sha(content)[:12]) }
 
 // The three GETs of seed 003, by the clients of another hand.
 func TestTheSeedsThreeFiles(t *testing.T) {
@@ -55,9 +57,9 @@ func TestPathsThatMeanFiles(t *testing.T) {
 	c := w.dial()
 	sum := sha256.Sum256([]byte("the file"))
 	for path, want := range map[string]string{
-		"/myapp/manifest":                              "2.05 the manifest",
-		"/raw_id/file1":                                "2.05 raw",
-		"/raw/id/file1":                                "2.05 raw",
+		"/myapp/manifest": "2.05 the manifest",
+		"/raw_id/file1":   "2.05 raw",
+		"/raw/id/file1":   "2.05 raw",
 		"/fw/app/board/app-slot0.riot.suit.7.bin":      "2.05 seven",
 		"/fw_app_board/app-slot0.riot.suit.latest.bin": "2.05 seven",
 		"/fw/app/board/app-slot0.riot.suit.latest.bin": "2.05 seven",

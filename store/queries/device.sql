@@ -1,5 +1,6 @@
 -- name: Device :one
-SELECT id, namespace, name, hardware_id, type, created_at, activated_at, seen_at, blocked_at, blocked_by, block_reason
+SELECT id, namespace, name, hardware_id, type, created_at, activated_at, seen_at, blocked_at, blocked_by, block_reason,
+    vendor, class, plain, address, address_until, sequence
 FROM device WHERE id = $1;
 
 -- Devices and CountDevices take a filter behind them.
@@ -7,6 +8,7 @@ FROM device WHERE id = $1;
 -- name: Devices :many
 SELECT d.id, d.namespace, d.name, d.hardware_id, d.type, d.created_at, d.activated_at, d.seen_at,
     d.blocked_at, d.blocked_by, d.block_reason,
+    d.vendor, d.class, d.plain, d.address, d.address_until, d.sequence,
     (SELECT count(*) FROM device_update u
         WHERE u.device_id = d.id AND u.status IN ('Pending', 'InFlight')) AS active,
     CAST(COALESCE((SELECT u.status FROM device_update u
@@ -17,12 +19,18 @@ FROM device d WHERE d.namespace = $1;
 -- name: CountDevices :one
 SELECT count(*) FROM device d WHERE d.namespace = $1;
 
+-- name: ConstrainedWaiting :many
+SELECT d.id FROM device d WHERE d.vendor <> '' AND EXISTS (SELECT 1 FROM device_update u
+    WHERE u.device_id = d.id AND u.status IN ('Pending', 'InFlight')) ORDER BY d.id;
+
 -- name: PutDevice :execrows
-INSERT INTO device (id, namespace, name, hardware_id, type, created_at, activated_at, seen_at, blocked_at, blocked_by, block_reason)
-VALUES ($1, $2, $3, $4, $5, $6, 0, 0, $7, $8, $9)
+INSERT INTO device (id, namespace, name, hardware_id, type, created_at, activated_at, seen_at, blocked_at, blocked_by, block_reason,
+    vendor, class, plain, address, address_until, sequence)
+VALUES ($1, $2, $3, $4, $5, $6, 0, 0, $7, $8, $9, $10, $11, $12, $13, $14, $15)
 ON CONFLICT (id) DO UPDATE SET name = excluded.name, hardware_id = excluded.hardware_id, type = excluded.type,
     created_at = excluded.created_at, blocked_at = excluded.blocked_at, blocked_by = excluded.blocked_by,
-    block_reason = excluded.block_reason
+    block_reason = excluded.block_reason, vendor = excluded.vendor, class = excluded.class, plain = excluded.plain,
+    address = excluded.address, address_until = excluded.address_until, sequence = excluded.sequence
 WHERE device.namespace = excluded.namespace;
 
 -- name: DeleteDevice :execrows

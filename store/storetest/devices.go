@@ -163,6 +163,38 @@ var devices = []story{
 		w.same(ask(w, func(tx ota.ReadTx) (ota.Device, error) { return tx.Device(two.ID) }), two)
 	}},
 
+	{"a constrained device comes back as it was put", func(w *world) {
+		d := w.device("node")
+		for _, c := range []*ota.Constrained{
+			{Vendor: "example.com", Class: "thermostat \u00e9", Plain: true, Address: "[fd00::1]:5683/x", Until: w.clock.Now().Add(time.Hour), Sequence: 1<<64 - 1},
+			{Vendor: "example.com", Class: "c"},
+			nil,
+		} {
+			d.Constrained = c
+			w.put(d)
+			w.same(ask(w, func(tx ota.ReadTx) (ota.Device, error) { return tx.Device(d.ID) }), d)
+			w.same(ask(w, func(tx ota.ReadTx) ([]ota.DeviceSummary, error) { return tx.Devices(ota.DeviceFilter{Namespace: home}) })[0].Device, d)
+		}
+	}},
+
+	{"constrained devices that wait", func(w *world) {
+		var all []ota.DeviceID
+		for _, name := range []string{"idle", "waits", "runs", "ended", "theirs", "large"} {
+			d := w.device(name)
+			if name != "large" {
+				d.Constrained = &ota.Constrained{Vendor: "example.com", Class: "c"}
+			}
+			w.put(d)
+			all = append(all, d.ID)
+		}
+		w.send(ota.Device{Namespace: home, ID: all[1]})
+		w.send(ota.Device{Namespace: home, ID: all[1]})
+		w.send(ota.Device{Namespace: home, ID: all[2]}, func(u *ota.Update) { u.Status = ota.InFlight })
+		w.send(ota.Device{Namespace: home, ID: all[3]}, ended(ota.Finished, w.clock.Now()))
+		w.send(ota.Device{Namespace: home, ID: all[5]})
+		w.same(ask(w, ota.ReadTx.ConstrainedWaiting), []ota.DeviceID{all[1], all[2]})
+	}},
+
 	{"a deleted device takes all its own with it", func(w *world) {
 		d, stays := w.device("truck"), w.device("van")
 		w.write(func(tx ota.Tx) error {
@@ -172,6 +204,7 @@ var devices = []story{
 				errs = append(errs,
 					tx.PutCredential(ota.Credential{ClientID: "client" + n, Device: id, Namespace: home}),
 					tx.PutPublicCredentials(id, "a key"),
+					tx.PutPSK(ota.PSK{Identity: "psk" + n, Device: id, Key: "k"}),
 					tx.PutInventory(id, ota.Inventory{Packages: []ota.Installed{{PackageID: app.ID}}, Firmware: []ota.Firmware{{Module: "m"}}}),
 					tx.PutSystemInfo(id, []byte(`{}`)),
 					tx.PutContact(id, "rvi", []byte(`{}`)),
@@ -198,6 +231,8 @@ var devices = []story{
 		missing(err)
 		w.same(ask(w, func(tx ota.ReadTx) ([]ota.DeviceID, error) { return tx.InstalledOn(home, app.ID) }), []ota.DeviceID{stays.ID})
 		_, err = look(w, func(tx ota.ReadTx) (any, error) { return tx.Credential("client0") })
+		w.refuses(err, ota.KindNotFound, "missing_entity")
+		_, err = look(w, func(tx ota.ReadTx) (any, error) { return tx.PSK("psk0") })
 		w.refuses(err, ota.KindNotFound, "missing_entity")
 		_, err = look(w, func(tx ota.ReadTx) (any, error) { return tx.Update(d.ID, "u") })
 		w.refuses(err, ota.KindNotFound, "missing_entity")
@@ -241,6 +276,27 @@ var credentials = []story{
 		w.write(func(tx ota.Tx) error { return tx.PutCredential(c) })
 		c.Device = w.device("van").ID
 		w.refuses(w.try(func(tx ota.Tx) error { return tx.PutCredential(c) }), ota.KindConflict, "conflicting_entity")
+	}},
+
+	{"keys are found by their identity", func(w *world) {
+		k := ota.PSK{Identity: "one", Device: w.device("truck").ID, Key: "secret \u00e9"}
+		find := func(identity string) func(tx ota.ReadTx) (ota.PSK, error) {
+			return func(tx ota.ReadTx) (ota.PSK, error) { return tx.PSK(identity) }
+		}
+		w.write(func(tx ota.Tx) error { return tx.PutPSK(k) })
+		k.Key = "another"
+		w.write(func(tx ota.Tx) error { return tx.PutPSK(k) })
+		w.same(ask(w, find("one")), k)
+		theirs := ota.PSK{Identity: "one", Device: w.device("van").ID, Key: "theirs"}
+		w.refuses(w.try(func(tx ota.Tx) error { return tx.PutPSK(theirs) }), ota.KindConflict, "conflicting_entity")
+		w.refuses(w.try(func(tx ota.Tx) error { return tx.PutPSK(ota.PSK{Identity: "x", Device: "nobody"}) }), ota.KindNotFound, "missing_device")
+		w.same(ask(w, find("one")), k)
+		w.write(func(tx ota.Tx) error { return tx.DeletePSK("one") })
+		w.refuses(w.try(func(tx ota.Tx) error { return tx.DeletePSK("one") }), ota.KindNotFound, "missing_entity")
+		for _, none := range append(hostile, "one", "") {
+			_, err := look(w, find(none))
+			w.refuses(err, ota.KindNotFound, "missing_entity")
+		}
 	}},
 
 	{"public credentials are any text, the last one put", func(w *world) {

@@ -57,6 +57,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.clearInstalledStmt, err = db.PrepareContext(ctx, clearInstalled); err != nil {
 		return nil, fmt.Errorf("error preparing query ClearInstalled: %w", err)
 	}
+	if q.constrainedWaitingStmt, err = db.PrepareContext(ctx, constrainedWaiting); err != nil {
+		return nil, fmt.Errorf("error preparing query ConstrainedWaiting: %w", err)
+	}
 	if q.contactStmt, err = db.PrepareContext(ctx, contact); err != nil {
 		return nil, fmt.Errorf("error preparing query Contact: %w", err)
 	}
@@ -77,6 +80,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.deleteDeviceStmt, err = db.PrepareContext(ctx, deleteDevice); err != nil {
 		return nil, fmt.Errorf("error preparing query DeleteDevice: %w", err)
+	}
+	if q.deletePSKStmt, err = db.PrepareContext(ctx, deletePSK); err != nil {
+		return nil, fmt.Errorf("error preparing query DeletePSK: %w", err)
 	}
 	if q.deletePackageStmt, err = db.PrepareContext(ctx, deletePackage); err != nil {
 		return nil, fmt.Errorf("error preparing query DeletePackage: %w", err)
@@ -120,6 +126,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.nextEventStmt, err = db.PrepareContext(ctx, nextEvent); err != nil {
 		return nil, fmt.Errorf("error preparing query NextEvent: %w", err)
 	}
+	if q.pSKStmt, err = db.PrepareContext(ctx, pSK); err != nil {
+		return nil, fmt.Errorf("error preparing query PSK: %w", err)
+	}
 	if q.packageByIDStmt, err = db.PrepareContext(ctx, packageByID); err != nil {
 		return nil, fmt.Errorf("error preparing query PackageByID: %w", err)
 	}
@@ -140,6 +149,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.putInventoryStmt, err = db.PrepareContext(ctx, putInventory); err != nil {
 		return nil, fmt.Errorf("error preparing query PutInventory: %w", err)
+	}
+	if q.putPSKStmt, err = db.PrepareContext(ctx, putPSK); err != nil {
+		return nil, fmt.Errorf("error preparing query PutPSK: %w", err)
 	}
 	if q.putPackageStmt, err = db.PrepareContext(ctx, putPackage); err != nil {
 		return nil, fmt.Errorf("error preparing query PutPackage: %w", err)
@@ -231,6 +243,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing clearInstalledStmt: %w", cerr)
 		}
 	}
+	if q.constrainedWaitingStmt != nil {
+		if cerr := q.constrainedWaitingStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing constrainedWaitingStmt: %w", cerr)
+		}
+	}
 	if q.contactStmt != nil {
 		if cerr := q.contactStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing contactStmt: %w", cerr)
@@ -264,6 +281,11 @@ func (q *Queries) Close() error {
 	if q.deleteDeviceStmt != nil {
 		if cerr := q.deleteDeviceStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing deleteDeviceStmt: %w", cerr)
+		}
+	}
+	if q.deletePSKStmt != nil {
+		if cerr := q.deletePSKStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing deletePSKStmt: %w", cerr)
 		}
 	}
 	if q.deletePackageStmt != nil {
@@ -336,6 +358,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing nextEventStmt: %w", cerr)
 		}
 	}
+	if q.pSKStmt != nil {
+		if cerr := q.pSKStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing pSKStmt: %w", cerr)
+		}
+	}
 	if q.packageByIDStmt != nil {
 		if cerr := q.packageByIDStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing packageByIDStmt: %w", cerr)
@@ -369,6 +396,11 @@ func (q *Queries) Close() error {
 	if q.putInventoryStmt != nil {
 		if cerr := q.putInventoryStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing putInventoryStmt: %w", cerr)
+		}
+	}
+	if q.putPSKStmt != nil {
+		if cerr := q.putPSKStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing putPSKStmt: %w", cerr)
 		}
 	}
 	if q.putPackageStmt != nil {
@@ -471,6 +503,7 @@ type Queries struct {
 	clearArtifactsStmt         *sql.Stmt
 	clearFirmwareStmt          *sql.Stmt
 	clearInstalledStmt         *sql.Stmt
+	constrainedWaitingStmt     *sql.Stmt
 	contactStmt                *sql.Stmt
 	countActivatedStmt         *sql.Stmt
 	countDevicesStmt           *sql.Stmt
@@ -478,6 +511,7 @@ type Queries struct {
 	countInstalledVersionsStmt *sql.Stmt
 	credentialStmt             *sql.Stmt
 	deleteDeviceStmt           *sql.Stmt
+	deletePSKStmt              *sql.Stmt
 	deletePackageStmt          *sql.Stmt
 	deviceStmt                 *sql.Stmt
 	deviceResultsStmt          *sql.Stmt
@@ -492,6 +526,7 @@ type Queries struct {
 	inventoryStmt              *sql.Stmt
 	lastEventStmt              *sql.Stmt
 	nextEventStmt              *sql.Stmt
+	pSKStmt                    *sql.Stmt
 	packageByIDStmt            *sql.Stmt
 	packagesStmt               *sql.Stmt
 	publicCredentialsStmt      *sql.Stmt
@@ -499,6 +534,7 @@ type Queries struct {
 	putCredentialStmt          *sql.Stmt
 	putDeviceStmt              *sql.Stmt
 	putInventoryStmt           *sql.Stmt
+	putPSKStmt                 *sql.Stmt
 	putPackageStmt             *sql.Stmt
 	putPublicCredentialsStmt   *sql.Stmt
 	putSystemInfoStmt          *sql.Stmt
@@ -526,6 +562,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		clearArtifactsStmt:         q.clearArtifactsStmt,
 		clearFirmwareStmt:          q.clearFirmwareStmt,
 		clearInstalledStmt:         q.clearInstalledStmt,
+		constrainedWaitingStmt:     q.constrainedWaitingStmt,
 		contactStmt:                q.contactStmt,
 		countActivatedStmt:         q.countActivatedStmt,
 		countDevicesStmt:           q.countDevicesStmt,
@@ -533,6 +570,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		countInstalledVersionsStmt: q.countInstalledVersionsStmt,
 		credentialStmt:             q.credentialStmt,
 		deleteDeviceStmt:           q.deleteDeviceStmt,
+		deletePSKStmt:              q.deletePSKStmt,
 		deletePackageStmt:          q.deletePackageStmt,
 		deviceStmt:                 q.deviceStmt,
 		deviceResultsStmt:          q.deviceResultsStmt,
@@ -547,6 +585,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		inventoryStmt:              q.inventoryStmt,
 		lastEventStmt:              q.lastEventStmt,
 		nextEventStmt:              q.nextEventStmt,
+		pSKStmt:                    q.pSKStmt,
 		packageByIDStmt:            q.packageByIDStmt,
 		packagesStmt:               q.packagesStmt,
 		publicCredentialsStmt:      q.publicCredentialsStmt,
@@ -554,6 +593,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		putCredentialStmt:          q.putCredentialStmt,
 		putDeviceStmt:              q.putDeviceStmt,
 		putInventoryStmt:           q.putInventoryStmt,
+		putPSKStmt:                 q.putPSKStmt,
 		putPackageStmt:             q.putPackageStmt,
 		putPublicCredentialsStmt:   q.putPublicCredentialsStmt,
 		putSystemInfoStmt:          q.putSystemInfoStmt,

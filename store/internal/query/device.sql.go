@@ -9,6 +9,34 @@ import (
 	"context"
 )
 
+const constrainedWaiting = `-- name: ConstrainedWaiting :many
+SELECT d.id FROM device d WHERE d.vendor <> '' AND EXISTS (SELECT 1 FROM device_update u
+    WHERE u.device_id = d.id AND u.status IN ('Pending', 'InFlight')) ORDER BY d.id
+`
+
+func (q *Queries) ConstrainedWaiting(ctx context.Context) ([]string, error) {
+	rows, err := q.query(ctx, q.constrainedWaitingStmt, constrainedWaiting)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []string
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const countDevices = `-- name: CountDevices :one
 SELECT count(*) FROM device d WHERE d.namespace = $1
 `
@@ -49,7 +77,8 @@ func (q *Queries) DeleteDevice(ctx context.Context, id string) (int64, error) {
 }
 
 const device = `-- name: Device :one
-SELECT id, namespace, name, hardware_id, type, created_at, activated_at, seen_at, blocked_at, blocked_by, block_reason
+SELECT id, namespace, name, hardware_id, type, created_at, activated_at, seen_at, blocked_at, blocked_by, block_reason,
+    vendor, class, plain, address, address_until, sequence
 FROM device WHERE id = $1
 `
 
@@ -68,6 +97,12 @@ func (q *Queries) Device(ctx context.Context, id string) (Device, error) {
 		&i.BlockedAt,
 		&i.BlockedBy,
 		&i.BlockReason,
+		&i.Vendor,
+		&i.Class,
+		&i.Plain,
+		&i.Address,
+		&i.AddressUntil,
+		&i.Sequence,
 	)
 	return i, err
 }
@@ -76,6 +111,7 @@ const devices = `-- name: Devices :many
 
 SELECT d.id, d.namespace, d.name, d.hardware_id, d.type, d.created_at, d.activated_at, d.seen_at,
     d.blocked_at, d.blocked_by, d.block_reason,
+    d.vendor, d.class, d.plain, d.address, d.address_until, d.sequence,
     (SELECT count(*) FROM device_update u
         WHERE u.device_id = d.id AND u.status IN ('Pending', 'InFlight')) AS active,
     CAST(COALESCE((SELECT u.status FROM device_update u
@@ -85,19 +121,25 @@ FROM device d WHERE d.namespace = $1
 `
 
 type DevicesRow struct {
-	ID          string
-	Namespace   string
-	Name        string
-	HardwareID  string
-	Type        string
-	CreatedAt   int64
-	ActivatedAt int64
-	SeenAt      int64
-	BlockedAt   int64
-	BlockedBy   string
-	BlockReason string
-	Active      int64
-	Last        string
+	ID           string
+	Namespace    string
+	Name         string
+	HardwareID   string
+	Type         string
+	CreatedAt    int64
+	ActivatedAt  int64
+	SeenAt       int64
+	BlockedAt    int64
+	BlockedBy    string
+	BlockReason  string
+	Vendor       string
+	Class        string
+	Plain        bool
+	Address      string
+	AddressUntil int64
+	Sequence     int64
+	Active       int64
+	Last         string
 }
 
 // Devices and CountDevices take a filter behind them.
@@ -122,6 +164,12 @@ func (q *Queries) Devices(ctx context.Context, namespace string) ([]DevicesRow, 
 			&i.BlockedAt,
 			&i.BlockedBy,
 			&i.BlockReason,
+			&i.Vendor,
+			&i.Class,
+			&i.Plain,
+			&i.Address,
+			&i.AddressUntil,
+			&i.Sequence,
 			&i.Active,
 			&i.Last,
 		); err != nil {
@@ -173,24 +221,32 @@ func (q *Queries) PutCredential(ctx context.Context, arg PutCredentialParams) er
 }
 
 const putDevice = `-- name: PutDevice :execrows
-INSERT INTO device (id, namespace, name, hardware_id, type, created_at, activated_at, seen_at, blocked_at, blocked_by, block_reason)
-VALUES ($1, $2, $3, $4, $5, $6, 0, 0, $7, $8, $9)
+INSERT INTO device (id, namespace, name, hardware_id, type, created_at, activated_at, seen_at, blocked_at, blocked_by, block_reason,
+    vendor, class, plain, address, address_until, sequence)
+VALUES ($1, $2, $3, $4, $5, $6, 0, 0, $7, $8, $9, $10, $11, $12, $13, $14, $15)
 ON CONFLICT (id) DO UPDATE SET name = excluded.name, hardware_id = excluded.hardware_id, type = excluded.type,
     created_at = excluded.created_at, blocked_at = excluded.blocked_at, blocked_by = excluded.blocked_by,
-    block_reason = excluded.block_reason
+    block_reason = excluded.block_reason, vendor = excluded.vendor, class = excluded.class, plain = excluded.plain,
+    address = excluded.address, address_until = excluded.address_until, sequence = excluded.sequence
 WHERE device.namespace = excluded.namespace
 `
 
 type PutDeviceParams struct {
-	ID          string
-	Namespace   string
-	Name        string
-	HardwareID  string
-	Type        string
-	CreatedAt   int64
-	BlockedAt   int64
-	BlockedBy   string
-	BlockReason string
+	ID           string
+	Namespace    string
+	Name         string
+	HardwareID   string
+	Type         string
+	CreatedAt    int64
+	BlockedAt    int64
+	BlockedBy    string
+	BlockReason  string
+	Vendor       string
+	Class        string
+	Plain        bool
+	Address      string
+	AddressUntil int64
+	Sequence     int64
 }
 
 func (q *Queries) PutDevice(ctx context.Context, arg PutDeviceParams) (int64, error) {
@@ -204,6 +260,12 @@ func (q *Queries) PutDevice(ctx context.Context, arg PutDeviceParams) (int64, er
 		arg.BlockedAt,
 		arg.BlockedBy,
 		arg.BlockReason,
+		arg.Vendor,
+		arg.Class,
+		arg.Plain,
+		arg.Address,
+		arg.AddressUntil,
+		arg.Sequence,
 	)
 	if err != nil {
 		return 0, err

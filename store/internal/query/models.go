@@ -31,17 +31,23 @@ type Credential struct {
 }
 
 type Device struct {
-	ID          string
-	Namespace   string
-	Name        string
-	HardwareID  string
-	Type        string
-	CreatedAt   int64
-	ActivatedAt int64
-	SeenAt      int64
-	BlockedAt   int64
-	BlockedBy   string
-	BlockReason string
+	ID           string
+	Namespace    string
+	Name         string
+	HardwareID   string
+	Type         string
+	CreatedAt    int64
+	ActivatedAt  int64
+	SeenAt       int64
+	BlockedAt    int64
+	BlockedBy    string
+	BlockReason  string
+	Vendor       string
+	Class        string
+	Plain        bool
+	Address      string
+	AddressUntil int64
+	Sequence     int64
 }
 
 type DeviceUpdate struct {
@@ -109,6 +115,12 @@ type Package struct {
 	Description string
 	Vendor      string
 	CreatedAt   int64
+}
+
+type Psk struct {
+	Identity string
+	DeviceID string
+	Secret   string
 }
 
 type PublicCredential struct {

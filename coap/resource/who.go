@@ -1,0 +1,87 @@
+package resource
+
+import (
+	"github.com/updraft-ota/updraft/coap"
+	"github.com/updraft-ota/updraft/ota"
+)
+
+// caller is the device that a request is from, or is about.
+type caller struct {
+	ota.Device
+	proven bool // it has shown who it is, by a key or a certificate
+}
+
+// caller finds out which device it is: over coaps the one that has shown who
+// it is, else the one that the path names, if that may speak for itself without
+// any proof. ref is what the path says, "" if it says nothing. It fails with
+// KindUnauthenticated, KindForbidden or KindNotFound.
+func (d *Door) caller(r *coap.Request, ref string) (caller, error) {
+	p := r.Peer
+	if p.Security == coap.NoSecurity {
+		return d.named(r, ref)
+	}
+	if ota.IsEnrolment(p.Identity) {
+		return caller{}, errEnrolFirst
+	}
+	dev, err := d.Fleet.Constrained(r.Context(), d.namespaceOf(p), p.Identity)
+	if err != nil {
+		return caller{}, err
+	}
+	if ref != "" && ref != string(dev.ID) && ref != dev.Name {
+		return caller{}, ota.Fail(ota.KindForbidden, "another_device", "that is another device")
+	}
+	return caller{dev, true}, nil
+}
+
+var errEnrolFirst = ota.Fail(ota.KindForbidden, "enrol_first", "this key is good for enrolment at /e only")
+
+// named finds the device that a path names. With proof asked for, one that is
+// not there is refused as one that must prove who it is: strangers need not
+// know who is here.
+func (d *Door) named(r *coap.Request, ref string) (caller, error) {
+	dev, err := d.Fleet.Constrained(r.Context(), ota.DefaultNamespace, ref)
+	missing := err != nil && ota.KindOf(err) == ota.KindNotFound
+	switch {
+	case d.Trusting || err != nil && !missing:
+		return caller{Device: dev}, err
+	case missing || !dev.Constrained.Plain:
+		return caller{}, ota.Fail(ota.KindUnauthenticated, "proof_needed", "prove who you are: use coaps")
+	}
+	return caller{Device: dev}, nil
+}
+
+// PSK is the key of a device that speaks coaps.
+func (d *Door) PSK(identity string) ([]byte, error) {
+	k, ns, err := d.Fleet.PSK(d.ctx, identity)
+	if err != nil {
+		return nil, err
+	}
+	if ns != ota.DefaultNamespace {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.elsewhere[identity] = ns
+	}
+	return []byte(k.Key), nil
+}
+
+// namespaceOf is the namespace of a peer: that of its key, and the default one
+// for all others.
+func (d *Door) namespaceOf(p coap.Peer) ota.Namespace {
+	if p.Security != coap.PSK {
+		return ota.DefaultNamespace
+	}
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	if ns, ok := d.elsewhere[p.Identity]; ok {
+		return ns
+	}
+	return ota.DefaultNamespace
+}
+
+// mayRead reports whether a peer may have files and what is told to everyone.
+func (d *Door) mayRead(p coap.Peer) bool {
+	if p.Security == coap.NoSecurity {
+		return !d.Private
+	}
+	return !ota.IsEnrolment(p.Identity)
+}
