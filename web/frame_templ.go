@@ -15,7 +15,7 @@ type frame struct {
 	Live   string // where it hears that it changed; "" if it does not
 	Logout bool
 	Bare   bool   // nobody is there yet: no ways to other pages
-	Host   string // that the browser asked for
+	Origin string // of the server, as the browser knows it
 }
 
 func page(f frame) templ.Component {

@@ -119,7 +119,11 @@ func byScript(r *http.Request) bool { return r.Header.Get("HX-Request") == "true
 
 // frame is what every page has around it.
 func (p *Pages) frame(r *http.Request, title string) frame {
-	return frame{Title: title, Here: r.URL.RequestURI(), Logout: p.Sessions != nil, Host: r.Host}
+	origin := "http://" + r.Host
+	if token.OverTLS(r) {
+		origin = "https://" + r.Host
+	}
+	return frame{Title: title, Here: r.URL.RequestURI(), Logout: p.Sessions != nil, Origin: origin}
 }
 
 // watched is a frame that is fetched anew when something changes that the

@@ -129,19 +129,19 @@ func cookies(r *http.Request) (sums [][sha256.Size]byte) {
 func setCookie(w http.ResponseWriter, r *http.Request, value string, maxAge int) {
 	http.SetCookie(w, &http.Cookie{
 		Name: cookieName(r), Value: value, Path: "/", MaxAge: maxAge,
-		HttpOnly: true, Secure: safe(r), SameSite: http.SameSiteStrictMode,
+		HttpOnly: true, Secure: OverTLS(r), SameSite: http.SameSiteStrictMode,
 	})
 }
 
 func cookieName(r *http.Request) string {
-	if safe(r) {
+	if OverTLS(r) {
 		return cookieSafe
 	}
 	return cookiePlain
 }
 
-// safe reports whether the browser speaks TLS, to us or to a proxy that says
+// OverTLS reports whether the browser speaks TLS, to us or to a proxy that says
 // so. Who makes that up only has a cookie that no browser sends.
-func safe(r *http.Request) bool {
+func OverTLS(r *http.Request) bool {
 	return r.TLS != nil || strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https")
 }

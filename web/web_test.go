@@ -1,0 +1,327 @@
+package web_test
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"encoding/hex"
+	"html"
+	"net/http"
+	"net/url"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/updraft-ota/updraft/ota"
+	"github.com/updraft-ota/updraft/web"
+)
+
+func TestThePagesOfAFleet(t *testing.T) {
+	w := start(t)
+	w.holds(w.page("/"), "Nothing is published yet.", "updraft publish --publish-id my-app", "No devices yet.", "updraft device add")
+	w.put("raw/id", "file1", "one", "file2", "two", "manifest", "m")
+	p := w.put("raw/id", "file1", "new")
+	d := w.device("kitchen")
+	u := w.send(d, p)
+	w.holds(w.page("/"), "raw_id", "r2", "2 versions", "3 files, 7 B", "kitchen", "not seen", "1 update to do")
+	w.holds(w.page("/app?name=raw_id"), "coap://[fd00::1]:5683/raw_id/file1", "newest", "not SUIT, unchecked",
+		"7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed", // printf one | sha256sum
+		"1 update to this version", "kitchen", "Pending")
+	w.holds(w.page("/device?id="+string(d.ID)), "kitchen", string(d.ID), "raw_id=r2", "Pending")
+	w.holds(w.page("/manifest?name=raw_id&version=r1&file=manifest"), "not SUIT, unchecked", "It is not a SUIT manifest")
+
+	report := ota.Report{Update: u.ID, Results: []ota.OperationResult{{Code: ota.InstallFailed, Text: "no room <in the flash>"}}}
+	if err := w.fleet.Uplink(d.ID).Report(w.ctx, report); err != nil {
+		t.Fatal(err)
+	}
+	w.holds(w.page("/device?id="+string(d.ID)), "INSTALL_FAILED", "no room &lt;in the flash&gt;", "Held back since")
+}
+
+func TestAManifestIsReadable(t *testing.T) {
+	w := start(t)
+	text, err := os.ReadFile("../suit/testdata/vectors/draft-37/example1.signed.suit")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.put("app", "manifest", string(text))
+	w.holds(w.page("/app?name=app"), "SUIT, signature unchecked", "Read manifest")
+	w.holds(w.page("/manifest?name=app&version=r1&file=manifest"), "Sequence number", "condition-vendor-identifier", "directive-override-parameters",
+		"fa6b4a53-d5ad-5fdf-be9d-e663e4d41ffe") // RFC 9124's example of a vendor
+}
+
+// Names and texts of strangers are text, wherever they are shown.
+func TestHostileNames(t *testing.T) {
+	w := start(t)
+	const evil = `"><img/src=x/onerror=alert(1)>'&amp;{{7*7}}`
+	p := w.put(strings.ReplaceAll(evil, "/", "-"), `<script>alert(1)<\script>`, "x", "manifest", "m")
+	d := w.device(evil)
+	w.send(d, p)
+	report := ota.Report{Update: w.send(d, w.put("other", "f", "x")).ID, Results: []ota.OperationResult{{Code: ota.GeneralError, Text: evil}}}
+	if err := w.fleet.Uplink(d.ID).Report(w.ctx, report); err != nil {
+		t.Fatal(err)
+	}
+	app := "/app?" + url.Values{"name": {p.ID.Name}}.Encode()
+	_, told := w.ask("POST", "/app/notify", fields("publish_id", p.ID.Name, "urls", evil), 400)
+	_, piece := w.ask("POST", "/app/notify", fields("publish_id", p.ID.Name, "urls", evil), 400, "HX-Request", "true")
+	_, gone := w.ask("GET", "/app?"+url.Values{"name": {evil}}.Encode(), nil, 404)
+	_, wrong := w.ask("GET", "/manifest?"+url.Values{"name": {evil}, "version": {evil}, "file": {evil}}.Encode(), nil, 400)
+	for name, text := range map[string]string{
+		"the overview": w.page("/"), "a search": w.page("/?" + url.Values{"q": {evil}}.Encode()), "an application": w.page(app),
+		"a device": w.page("/device?id=" + string(d.ID)), "what was told": told, "a piece": piece, "what is gone": gone, "a refusal": wrong,
+	} {
+		if strings.Contains(text, "<img/") || strings.Contains(text, "<script>") || strings.Contains(text, "'&amp;{{") {
+			t.Errorf("%s holds it as it is:\n%s", name, text)
+		}
+		for _, m := range regexp.MustCompile(`(?:href|src|action)="([^"]*)"`).FindAllStringSubmatch(text, -1) {
+			if u, err := url.Parse(html.UnescapeString(m[1])); err != nil || u.Scheme != "" || u.Host != "" {
+				t.Errorf("%s leads to %q", name, m[1])
+			}
+		}
+	}
+}
+
+// Whatever is served says what a browser may do with it.
+func TestPolicy(t *testing.T) {
+	w := start(t)
+	text := w.page("/")
+	for _, path := range []string{"/", "/app?name=none", "/assets/none", "/device", "/live?since=x"} {
+		r, err := http.NewRequestWithContext(t.Context(), "GET", w.srv.URL+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := w.http.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		csp := resp.Header.Get("Content-Security-Policy")
+		for _, s := range []string{"default-src 'none'", "script-src 'self';", "style-src 'self';", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'self'"} {
+			if !strings.Contains(csp, s) {
+				t.Errorf("%s: the policy lacks %s: %s", path, s, csp)
+			}
+		}
+		if strings.Contains(csp, "unsafe") || resp.Header.Get("X-Content-Type-Options") != "nosniff" || resp.Header.Get("Referrer-Policy") != "no-referrer" {
+			t.Errorf("%s: %v", path, resp.Header)
+		}
+	}
+	if regexp.MustCompile(`(?i)<style|<script>|<script [^>]*>[^<]| style=| on[a-z]+=|https?://[^1]`).MatchString(strings.ReplaceAll(text, "--ota-host-url http://127", "")) {
+		t.Errorf("something is inline, or from elsewhere:\n%s", text)
+	}
+}
+
+func TestAssetsAreKeptForEver(t *testing.T) {
+	w := start(t)
+	urls := regexp.MustCompile(`"(/assets/[^"]+)"`).FindAllStringSubmatch(w.page("/"), -1)
+	if len(urls) < 6 {
+		t.Fatalf("the page has %v", urls)
+	}
+	for _, m := range urls {
+		resp, text := w.ask("GET", m[1], nil, 200)
+		if c := resp.Header.Get("Cache-Control"); !strings.Contains(c, "immutable") {
+			t.Errorf("%s: %s", m[1], c)
+		}
+		sum := sha256.Sum256([]byte(text))
+		if !strings.Contains(m[1], hex.EncodeToString(sum[:8])) {
+			t.Errorf("%s has the sum %x", m[1], sum)
+		}
+	}
+	w.ask("GET", "/assets/htmx.min.js", nil, 404)
+	w.ask("GET", "/assets/vendor/SHA256SUMS", nil, 404)
+}
+
+// What comes from elsewhere is what was looked at when it came.
+func TestVendoredFilesAreAsTheyCame(t *testing.T) {
+	list, err := os.Open("assets/vendor/SHA256SUMS")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer list.Close()
+	known := map[string]bool{"SHA256SUMS": true}
+	for lines := bufio.NewScanner(list); lines.Scan(); {
+		sum, name, ok := strings.Cut(lines.Text(), "  ")
+		if !ok || strings.HasPrefix(sum, "#") {
+			continue
+		}
+		known[name] = true
+		text, err := os.ReadFile("assets/vendor/" + name)
+		if got := sha256.Sum256(text); err != nil || hex.EncodeToString(got[:]) != sum {
+			t.Errorf("%s has the sum %x, want %s (%v)", name, got, sum, err)
+		}
+	}
+	entries, err := os.ReadDir("assets/vendor")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if !known[e.Name()] {
+			t.Errorf("%s is not in the list", e.Name())
+		}
+	}
+}
+
+func TestLoggingIn(t *testing.T) {
+	w := guarded(t)
+	w.put("app", "f", "x")
+	resp, _ := w.ask("GET", "/app?name=app", nil, 303)
+	to := resp.Header.Get("Location")
+	if to != "/login?to=%2Fapp%3Fname%3Dapp" {
+		t.Errorf("it leads to %s", to)
+	}
+	w.holds(w.page(to), `value="/app?name=app"`, "Operators’ token")
+	resp, _ = w.ask("GET", "/app?name=app", nil, 401, "HX-Request", "true")
+	if resp.Header.Get("HX-Redirect") != "/login" {
+		t.Errorf("a script is led to %v", resp.Header)
+	}
+	w.ask("GET", "/live", nil, 401)
+	w.ask("POST", "/app/remove", fields("name", "app", "version", "r1"), 303)
+	w.ask("POST", "/publish", fields(), 401)
+
+	_, text := w.ask("POST", "/login", fields("token", "guess", "to", "/app?name=app"), 401)
+	w.holds(text, "that is not the operators&#39; token", `aria-invalid="true"`)
+	if strings.Contains(text, "guess") {
+		t.Error("the page tells what was typed")
+	}
+	resp, _ = w.ask("POST", "/login", fields("token", "secret", "to", "/app?name=app"), 303)
+	if resp.Header.Get("Location") != "/app?name=app" || strings.Contains(resp.Header.Get("Set-Cookie"), "secret") {
+		t.Errorf("%v", resp.Header)
+	}
+	w.holds(w.page("/app?name=app"), "r1", "Log out")
+	w.ask("POST", "/publish", fields(), 400) // let in, and refused for what it is
+	w.ask("GET", "/login", nil, 303)
+
+	w.ask("POST", "/logout", fields(), 303)
+	w.ask("GET", "/", nil, 303)
+	for range 30 {
+		resp, _ := w.http.PostForm(w.srv.URL+"/login", fields("token", "x"))
+		resp.Body.Close()
+	}
+	w.ask("POST", "/login", fields("token", "x"), 429)
+}
+
+// After the login nobody is led elsewhere.
+func TestLoginLeadsToOurPagesOnly(t *testing.T) {
+	w := guarded(t)
+	for to, want := range map[string]string{
+		"": "/", "/device?id=1": "/device?id=1", "https://evil.example/": "/", "//evil.example/app": "/", `/\evil.example`: "/",
+		"/api/v1/devices": "/", "javascript:alert(1)": "/", "/app\r\nX: y": "/", "app": "/",
+	} {
+		resp, _ := w.ask("POST", "/login", fields("token", "secret", "to", to), 303)
+		if got := resp.Header.Get("Location"); got != want {
+			t.Errorf("%q leads to %q, want %q", to, got, want)
+		}
+	}
+}
+
+// Another site's page cannot make a browser change anything, or log it in.
+func TestOtherSitesAreRefused(t *testing.T) {
+	w := start(t)
+	w.put("app", "f", "x")
+	g := guarded(t)
+	for _, h := range [][]string{{"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Site", "same-site"}, {"Origin", "https://evil.example"}, {"Origin", "null"}} {
+		w.ask("POST", "/app/remove", fields("name", "app", "version", "r1"), 403, h...)
+		w.ask("POST", "/app/notify", fields("publish_id", "app", "urls", "h"), 403, h...)
+		g.ask("POST", "/login", fields("token", "secret"), 403, h...)
+		g.ask("POST", "/logout", fields(), 403, h...)
+	}
+	w.ask("POST", "/app/remove", fields("name", "app", "version", "r1"), 303, "Sec-Fetch-Site", "same-origin")
+}
+
+func TestTellingDevices(t *testing.T) {
+	w := start(t)
+	w.put("app", "manifest", "m")
+	_, text := w.ask("POST", "/app/notify", fields("publish_id", "app", "urls", "[fd00::2]/url, dead/x", "version", "latest"), 200)
+	w.holds(text, "1 device of 2 devices did not take app=r1.", "the device does not answer", "<title>app – Updraft</title>", "[fd00::2]/url, dead/x")
+	_, text = w.ask("POST", "/app/notify", fields("publish_id", "app", "urls", "host/url\r\n"), 200, "HX-Request", "true")
+	w.holds(text, "1 device was notified of app=r1.", "coap://[fd00::1]:5683/app/manifest")
+	if strings.Contains(text, "<title>") {
+		t.Error("a script gets a whole page")
+	}
+	for form, says := range map[string]string{
+		"urls=coap://h/x": "leave the scheme out", "urls=": "name 1 to 256 devices", "urls=h&version=r9": "r9", "urls=h&scheme=x": "scheme", "urls=h&scheme=slot": "not available",
+	} {
+		q, err := url.ParseQuery(form)
+		if err != nil {
+			t.Fatal(err)
+		}
+		q.Set("publish_id", "app")
+		r, err := http.NewRequestWithContext(t.Context(), "POST", w.srv.URL+"/app/notify", strings.NewReader(q.Encode()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		resp, err := w.http.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := read(t, resp)
+		w.holds(text, "Nobody was notified.", says)
+		if resp.StatusCode/100 != 4 {
+			t.Errorf("%s: %s", form, resp.Status)
+		}
+	}
+	w.ask("POST", "/app/notify", nil, 400)
+	w.ask("POST", "/app/notify", fields("urls", strings.Repeat("h,", 40<<10)), 413)
+}
+
+func TestDeleting(t *testing.T) {
+	w := start(t)
+	w.put("app", "f", "x")
+	p := w.put("app", "f", "y")
+	u := w.send(w.device("busy"), p)
+	_, text := w.ask("POST", "/app/remove", fields("name", "app", "version", "r2"), 409)
+	w.holds(text, "cancel those updates first")
+	if err := w.fleet.Cancel(w.ctx, ns, u.Device, u.ID); err != nil {
+		t.Fatal(err)
+	}
+	resp, _ := w.ask("POST", "/app/remove", fields("name", "app", "version", "r2"), 303)
+	if got := resp.Header.Get("Location"); got != "/app?name=app" {
+		t.Errorf("it leads to %s", got)
+	}
+	resp, _ = w.ask("POST", "/app/remove", fields("name", "app", "version", "r1"), 303)
+	if got := resp.Header.Get("Location"); got != "/" {
+		t.Errorf("it leads to %s", got)
+	}
+	w.ask("POST", "/app/remove", fields("name", "app", "version", "r1"), 404)
+	_, text = w.ask("GET", "/app?name=app", nil, 404)
+	w.holds(text, "Nothing is published as “app”")
+	w.ask("GET", "/app/remove", nil, 405)
+}
+
+func TestLongListsAreCutAndSearched(t *testing.T) {
+	w := start(t)
+	for i := range 103 {
+		w.put("app-"+strconv.Itoa(i), "f", "x")
+	}
+	for i := range 60 {
+		w.device("device-" + strconv.Itoa(100+i))
+	}
+	text := w.page("/")
+	w.holds(text, "3 applications are not shown", "app-102<", "1–50 of 60", "device-149<")
+	if strings.Contains(text, "app-0<") || strings.Contains(text, "device-150<") {
+		t.Error("the lists are not cut")
+	}
+	w.holds(w.page("/?q=APP-0"), "app-0<")
+	w.holds(w.page("/?q=nothing"), "No publish id holds “nothing”")
+	w.holds(w.page("/?from=50"), "device-150<", "51–60 of 60")
+	for _, from := range []string{"-1", "x", "99999999999999999999"} {
+		w.page("/?from=" + from)
+	}
+}
+
+func TestServes(t *testing.T) {
+	for path, want := range map[string]bool{"/": true, "/app": true, "/assets/x": true, "/api/v1/devices": false, "/publish": false, "/appx": false} {
+		if web.Serves(path) != want {
+			t.Errorf("%s: %t", path, !want)
+		}
+	}
+}
+
+func TestManyUpdates(t *testing.T) {
+	w := start(t)
+	p := w.put("app", "f", "x")
+	for i := range 55 {
+		w.send(w.device("d"+strconv.Itoa(i)), p)
+	}
+	w.holds(w.page("/app?name=app"), "55 updates to this version", "5 older updates are not shown", "d54<")
+}
