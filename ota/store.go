@@ -105,6 +105,10 @@ type SurveyReader interface {
 	// InstalledVersions lists the versions of a package that are installed
 	// anywhere, ordered as text, and counts them whatever the page.
 	InstalledVersions(ns Namespace, name string, p Page) ([]VersionCount, int, error)
+	// ConstrainedClasses lists each vendor and class of which there are
+	// constrained devices, with the highest sequence number that one of them
+	// has installed, ordered by both. Nothing else is set.
+	ConstrainedClasses(ns Namespace) ([]Constrained, error)
 	// InstalledOn lists the devices that have the package, ordered by id.
 	InstalledOn(ns Namespace, id PackageID) ([]DeviceID, error)
 }

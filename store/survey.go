@@ -36,6 +36,15 @@ func (t *readTx) InstalledVersions(ns ota.Namespace, name string, p ota.Page) ([
 	return list, int(total), t.fail("list installed versions", errors.Join(err, e))
 }
 
+func (t *readTx) ConstrainedClasses(ns ota.Namespace) ([]ota.Constrained, error) {
+	rows, err := t.q.ConstrainedClasses(t.ctx, string(ns))
+	list := make([]ota.Constrained, len(rows))
+	for i, row := range rows {
+		list[i] = ota.Constrained{Vendor: row.Vendor, Class: row.Class, Sequence: uint64(row.Sequence)}
+	}
+	return list, t.fail("list classes of constrained devices", err)
+}
+
 func (t *readTx) InstalledOn(ns ota.Namespace, id ota.PackageID) ([]ota.DeviceID, error) {
 	rows, err := t.q.InstalledOn(t.ctx, query.InstalledOnParams{Namespace: string(ns), Name: id.Name, Version: id.Version})
 	list := make([]ota.DeviceID, len(rows))

@@ -29,3 +29,7 @@ SELECT DISTINCT i.device_id FROM installed i
 WHERE i.name = sqlc.arg(name) AND i.version = sqlc.arg(version)
     AND EXISTS (SELECT 1 FROM device d WHERE d.id = i.device_id AND d.namespace = $1)
 ORDER BY i.device_id;
+
+-- name: ConstrainedClasses :many
+SELECT d.vendor, d.class, CAST(MAX(d.sequence) AS BIGINT) AS sequence FROM device d
+WHERE d.namespace = $1 AND d.vendor <> '' GROUP BY d.vendor, d.class ORDER BY d.vendor, d.class;

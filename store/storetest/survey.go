@@ -34,6 +34,22 @@ func (w *world) crowd() (one, two, idle, foreign ota.Device) {
 
 // survey is what is asked about all devices of a namespace.
 var survey = []story{
+	{"the classes of constrained devices are listed once, with the highest sequence number", func(w *world) {
+		w.device("no microcontroller")
+		for i, c := range []ota.Constrained{{Vendor: "b.org", Class: "x", Sequence: 7}, {Vendor: "b.org", Class: "x", Sequence: 1<<32 + 1}, {Vendor: "b.org", Class: "a"}, {Vendor: "a.org", Class: "x", Sequence: 2}} {
+			d := w.device(string(rune('a' + i)))
+			d.Constrained = &c
+			w.put(d)
+		}
+		foreign := ota.Device{Namespace: away, ID: "x", Name: "x", Type: ota.OtherDevice, Constrained: &ota.Constrained{Vendor: "b.org", Class: "x", Sequence: 1 << 40}}
+		w.put(foreign)
+		classes := func(ns ota.Namespace) []ota.Constrained {
+			return ask(w, func(tx ota.ReadTx) ([]ota.Constrained, error) { return tx.ConstrainedClasses(ns) })
+		}
+		w.same(classes(home), []ota.Constrained{{Vendor: "a.org", Class: "x", Sequence: 2}, {Vendor: "b.org", Class: "a"}, {Vendor: "b.org", Class: "x", Sequence: 1<<32 + 1}})
+		w.same(classes("nowhere"), []ota.Constrained{})
+	}},
+
 	{"everything installed is listed once, in order, by page, and counted", func(w *world) {
 		w.crowd()
 		all := []string{"Vim=1", "app=1", "app=10", "app=9", "vim=2"}

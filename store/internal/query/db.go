@@ -57,6 +57,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.clearInstalledStmt, err = db.PrepareContext(ctx, clearInstalled); err != nil {
 		return nil, fmt.Errorf("error preparing query ClearInstalled: %w", err)
 	}
+	if q.constrainedClassesStmt, err = db.PrepareContext(ctx, constrainedClasses); err != nil {
+		return nil, fmt.Errorf("error preparing query ConstrainedClasses: %w", err)
+	}
 	if q.constrainedWaitingStmt, err = db.PrepareContext(ctx, constrainedWaiting); err != nil {
 		return nil, fmt.Errorf("error preparing query ConstrainedWaiting: %w", err)
 	}
@@ -241,6 +244,11 @@ func (q *Queries) Close() error {
 	if q.clearInstalledStmt != nil {
 		if cerr := q.clearInstalledStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing clearInstalledStmt: %w", cerr)
+		}
+	}
+	if q.constrainedClassesStmt != nil {
+		if cerr := q.constrainedClassesStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing constrainedClassesStmt: %w", cerr)
 		}
 	}
 	if q.constrainedWaitingStmt != nil {
@@ -503,6 +511,7 @@ type Queries struct {
 	clearArtifactsStmt         *sql.Stmt
 	clearFirmwareStmt          *sql.Stmt
 	clearInstalledStmt         *sql.Stmt
+	constrainedClassesStmt     *sql.Stmt
 	constrainedWaitingStmt     *sql.Stmt
 	contactStmt                *sql.Stmt
 	countActivatedStmt         *sql.Stmt
@@ -562,6 +571,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		clearArtifactsStmt:         q.clearArtifactsStmt,
 		clearFirmwareStmt:          q.clearFirmwareStmt,
 		clearInstalledStmt:         q.clearInstalledStmt,
+		constrainedClassesStmt:     q.constrainedClassesStmt,
 		constrainedWaitingStmt:     q.constrainedWaitingStmt,
 		contactStmt:                q.contactStmt,
 		countActivatedStmt:         q.countActivatedStmt,

@@ -9,6 +9,40 @@ import (
 	"context"
 )
 
+const constrainedClasses = `-- name: ConstrainedClasses :many
+SELECT d.vendor, d.class, CAST(MAX(d.sequence) AS BIGINT) AS sequence FROM device d
+WHERE d.namespace = $1 AND d.vendor <> '' GROUP BY d.vendor, d.class ORDER BY d.vendor, d.class
+`
+
+type ConstrainedClassesRow struct {
+	Vendor   string
+	Class    string
+	Sequence int64
+}
+
+func (q *Queries) ConstrainedClasses(ctx context.Context, namespace string) ([]ConstrainedClassesRow, error) {
+	rows, err := q.query(ctx, q.constrainedClassesStmt, constrainedClasses, namespace)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ConstrainedClassesRow
+	for rows.Next() {
+		var i ConstrainedClassesRow
+		if err := rows.Scan(&i.Vendor, &i.Class, &i.Sequence); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const countActivated = `-- name: CountActivated :one
 
 SELECT count(*) FROM device
