@@ -167,7 +167,7 @@ func (d *Device) finish(ctx context.Context) error {
 	for d.Server != "" && !o.Reported {
 		select {
 		case <-ctx.Done():
-			return context.Cause(ctx)
+			return nil
 		case <-d.flash.delivered:
 			o = d.flash.now().Outcome
 		}

@@ -165,16 +165,13 @@ func (w *world) outcomes(path string) (all []status) {
 	return all
 }
 
-// release is a firmware and its manifest.
-type release struct {
-	suit.Recipe
-	image []byte
-}
+// release is a version of a firmware.
+type release struct{ suit.Recipe }
 
 // release makes version n for a board, an image for each of two slots.
 func (w *world) release(n uint64) *release {
 	vendor := suit.VendorID("example.com")
-	r := &release{Recipe: suit.Recipe{Sequence: n, Vendor: vendor, Class: suit.ClassID(vendor, "lamp")}}
+	r := &release{suit.Recipe{Sequence: n, Vendor: vendor, Class: suit.ClassID(vendor, "lamp")}}
 	for slot := range 2 {
 		image := fmt.Appendf(nil, "%s for slot %d, version %d", strings.Repeat("firmware ", 200), slot, n)
 		r.add(w, slot, image)
@@ -185,7 +182,7 @@ func (w *world) release(n uint64) *release {
 // riotRelease is one for riotboot, its header saying which version it is.
 func (w *world) riotRelease(n, header uint64) *release {
 	vendor := suit.VendorID("example.com")
-	r := &release{Recipe: suit.Recipe{Dialect: suit.RIOT, Sequence: n, Vendor: vendor, Class: suit.ClassID(vendor, "lamp")}}
+	r := &release{suit.Recipe{Dialect: suit.RIOT, Sequence: n, Vendor: vendor, Class: suit.ClassID(vendor, "lamp")}}
 	for slot, offset := range offsets {
 		r.add(w, slot, riotImage(uint32(header), uint32(offset)+0x100))
 		at := offset

@@ -11,6 +11,7 @@ import (
 	"github.com/updraft-ota/updraft/cmd/internal/demo"
 	"github.com/updraft-ota/updraft/cmd/internal/operator"
 	"github.com/updraft-ota/updraft/cmd/internal/server"
+	"github.com/updraft-ota/updraft/cmd/internal/simulate"
 )
 
 // version is set by the build.
@@ -23,6 +24,6 @@ func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop)
-	root := operator.Root(version, server.Command(version), demo.Command())
+	root := operator.Root(version, server.Command(version), demo.Command(), simulate.Command())
 	return operator.Execute(ctx, root, os.Args[1:])
 }

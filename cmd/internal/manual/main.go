@@ -14,6 +14,7 @@ import (
 	"github.com/updraft-ota/updraft/cmd/internal/device"
 	"github.com/updraft-ota/updraft/cmd/internal/operator"
 	"github.com/updraft-ota/updraft/cmd/internal/server"
+	"github.com/updraft-ota/updraft/cmd/internal/simulate"
 )
 
 func main() {
@@ -33,7 +34,7 @@ func write(dir, version, date string) error {
 		return err
 	}
 	roots := []*cobra.Command{
-		operator.Root(version, server.Command(version), demo.Command()),
+		operator.Root(version, server.Command(version), demo.Command(), simulate.Command()),
 		device.Command(version),
 	}
 	for _, root := range roots {
