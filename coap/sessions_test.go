@@ -79,8 +79,10 @@ func TestSessionsAreBounded(t *testing.T) {
 func TestTurns(t *testing.T) {
 	turns := newTurns(16)
 	one := netip.MustParseAddr("192.0.2.1")
-	if !turns.take(one) || !turns.take(one) || turns.take(one) {
-		t.Error("one address is to have two of sixteen turns")
+	for i, want := range []bool{true, true, false} {
+		if turns.take(one) != want {
+			t.Errorf("turn %d of one address is given: %v, want %v", i+1, !want, want)
+		}
 	}
 	for i := range 14 {
 		if !turns.take(netip.AddrFrom4([4]byte{198, 51, 100, byte(i)})) {
