@@ -99,11 +99,13 @@ func (c *rviCar) startNode() {
 	c.node = launch(c.T, "node of "+c.name, self("agent", append(args, c.keys...)...))
 }
 
-// rviTopologies are the ways to wire a device.
-var rviTopologies = []struct {
+// rviTopology is a way to wire a device.
+type rviTopology struct {
 	name string
 	wire func(*rviCar) *rviCar
-}{
+}
+
+var rviTopologies = []rviTopology{
 	{"device node in a process of its own", (*rviCar).external},
 	{"device node in the agent", (*rviCar).embedded},
 }

@@ -3,8 +3,11 @@ package e2e_test
 import (
 	"fmt"
 	"os"
+	"strings"
 	"sync/atomic"
 	"testing"
+
+	"github.com/updraft-ota/updraft/rvi"
 )
 
 // A file on its way to a device, and what befalls those who carry it. Each
@@ -14,43 +17,43 @@ func TestRVITransferSurvives(t *testing.T) {
 	t.Parallel()
 	const size = 100 * 65_536
 	deb := buildHeavyDeb(t, "tool", "1.0", nil, size)
-	for name, story := range map[string]func(*rviStory){
-		"cuts every 50 chunks":    func(s *rviStory) { s.wire.every = 50 },
-		"the death of the server": func(s *rviStory) { s.at[40] = s.serverDies },
-		"the death of the agent":  func(s *rviStory) { s.at[40] = s.agentDies },
-		"the death of the node":   func(s *rviStory) { s.at[40] = s.nodeDies },
-		"everybody's death, and cuts": func(s *rviStory) {
+	external, embedded := rviTopologies[0], rviTopologies[1]
+	for _, c := range []struct {
+		name     string
+		topology rviTopology
+		story    func(*rviStory)
+	}{
+		{"cuts every 50 chunks", external, func(s *rviStory) { s.wire.every = 50 }},
+		{"the death of the server", external, func(s *rviStory) { s.at[40] = s.serverDies }},
+		{"the death of the agent", external, func(s *rviStory) { s.at[40] = s.agentDies }},
+		{"the death of the node", external, func(s *rviStory) { s.at[40] = s.nodeDies }},
+		{"everybody's death, and cuts", embedded, func(s *rviStory) {
 			s.wire.every = 50
 			s.at[20], s.at[60], s.at[80] = s.serverDies, s.nodeDies, s.agentDies
-		},
+		}},
 	} {
-		for _, topology := range rviTopologies {
-			if name == "the death of the node" && topology.name == rviTopologies[1].name {
-				continue // it dies with the agent
+		t.Run(c.name+", "+c.topology.name, func(t *testing.T) {
+			t.Parallel()
+			s := newRVIStory(t, c.story)
+			s.publish(deb, "tool", "1.0")
+			s.car = c.topology.wire(s.car)
+			s.car.start()
+			id := s.car.send("tool", "1.0")
+			s.lasts(id)
+			s.car.hasToolOverRVI(id)
+			s.car.counts("postinst began", 1)
+			info, err := os.Stat(deb)
+			if err != nil {
+				t.Fatal(err)
 			}
-			t.Run(name+", "+topology.name, func(t *testing.T) {
-				t.Parallel()
-				s := newRVIStory(t, story)
-				s.publish(deb, "tool", "1.0")
-				s.car = topology.wire(s.car)
-				s.car.start()
-				id := s.car.send("tool", "1.0")
-				s.lasts(id)
-				s.car.hasToolOverRVI(id)
-				s.car.counts("postinst began", 1)
-				info, err := os.Stat(deb)
-				if err != nil {
-					t.Fatal(err)
-				}
-				s.wire.checkNothingTwice(t, int((info.Size()+65_535)/65_536))
-				if s.wire.every > 0 && s.wire.cuts == 0 {
-					t.Error("the link was never cut")
-				}
-				if n := s.wire.count("report"); n == 0 {
-					t.Error("no report passed")
-				}
-			})
-		}
+			s.wire.checkNothingTwice(t, int((info.Size()+65_535)/65_536))
+			if s.wire.every > 0 && s.wire.cuts == 0 {
+				t.Error("the link was never cut")
+			}
+			if n := s.wire.count("report"); n == 0 {
+				t.Error("no report passed")
+			}
+		})
 	}
 }
 
@@ -118,4 +121,24 @@ func (s *rviStory) nodeDies() {
 	}
 	s.car.node.kill()
 	s.car.startNode()
+}
+
+// An agent that is killed at any step of what it does over RVI, and started
+// again, ends with the package installed once, and one report.
+func TestRVIAgentDiesAtEveryStep(t *testing.T) {
+	t.Parallel()
+	s := newRVISite(t, false)
+	s.publish(buildHeavyDeb(t, "tool", "1.0", nil, 3*65_536), "tool", "1.0")
+	for i, point := range rvi.ClientFaults {
+		t.Run(point, func(t *testing.T) {
+			t.Parallel()
+			c := newRVICar(s.in(t), strings.ReplaceAll(point, " ", "-"), []string{"2015", "2016"}[i%2]).embedded()
+			c.start(killAt(point, 1))
+			id := c.send("tool", "1.0")
+			c.killed()
+			c.start()
+			c.hasToolOverRVI(id)
+			c.counts("postinst began", 1)
+		})
+	}
 }

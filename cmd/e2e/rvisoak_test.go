@@ -3,12 +3,15 @@
 package e2e_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/updraft-ota/updraft/ota"
+	"github.com/updraft-ota/updraft/store"
 )
 
 // A thousand vehicles at one server, and what each costs it in heap and stacks
@@ -69,4 +72,47 @@ func TestSoakRVIAFileOf1GiB(t *testing.T) {
 	t.Logf("1 GiB took %s", time.Since(began).Round(time.Second))
 	s.within("the transfer", serverIdle, limit)
 	c.within("the transfer", agentIdle, limit)
+}
+
+// A server that is killed before or after any of its commits, while it carries
+// a package over RVI, ends with the same as one that lived on.
+func TestSoakRVIServerDiesAtEveryCommit(t *testing.T) {
+	deb := buildHeavyDeb(t, "tool", "1.0", nil, 20*65_536)
+	calm := newRVIDoom(t, deb, "")
+	commits := strings.Count(calm.said(), passed+store.BeforeCommit)
+	if commits < 4 { // begun, sent, reported, installed
+		t.Fatalf("the story has %d commits only", commits)
+	}
+	for n := 1; n <= commits; n++ {
+		for _, point := range []string{store.BeforeCommit, store.AfterCommit} {
+			t.Run(fmt.Sprintf("%s %d", point, n), func(t *testing.T) {
+				t.Parallel()
+				newRVIDoom(t, deb, killAt(point, n))
+			})
+		}
+	}
+}
+
+// newRVIDoom carries a package to a device through a server whose doom begins
+// when the update is queued.
+func newRVIDoom(t *testing.T, deb, doom string) *rviSite {
+	s := newRVISite(t, false)
+	s.mortal = true
+	s.publish(deb, "tool", "1.0")
+	w := newWire(t, s.addr())
+	c := newRVICar(s, fmt.Sprint("car-", freePort()), "2016")
+	c.server = w.addr()
+	id := c.send("tool", "1.0")
+	s.terminate()
+	s.start(doom)
+	c.embedded().start()
+	within(t, 3*patience, "the update to end", func() bool {
+		s.revive()
+		status, _ := c.status(id)
+		return status != "" && !status.Active()
+	})
+	c.hasToolOverRVI(id)
+	c.counts("postinst began", 1)
+	w.checkNothingTwice(t, 21)
+	return s
 }
