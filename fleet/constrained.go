@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 
 	"github.com/updraft-ota/updraft/ota"
+	"github.com/updraft-ota/updraft/suit"
 )
 
 // NewConstrained is what an operator says of a constrained device when adding
@@ -43,6 +44,13 @@ func (f *Fleet) AddConstrained(ctx context.Context, ns ota.Namespace, n NewConst
 		return tx.PutPSK(key)
 	})
 	return d, key, err
+}
+
+// ClassIDs are a device's vendor and class as UUIDs, by which manifests name
+// them (coap-suit.md 7.6).
+func ClassIDs(c ota.Constrained) (vendor, class string) {
+	v := suit.VendorID(c.Vendor)
+	return v.String(), suit.ClassID(v, c.Class).String()
 }
 
 // newKey makes a key of printable ASCII that holds more than 128 random bits.

@@ -45,7 +45,7 @@ func TestTheSeedsThreeFiles(t *testing.T) {
 		got, _ := libcoap(t, "coap-client-notls", "-b", size, "-m", "get", "coap://"+w.addr+"/myapp/file2")
 		wantString(t, "in blocks of "+size, got, files["file2"])
 	}
-	got, _ := libcoap(t, "coap-client-notls", "-m", "get", "coap+tcp://"+w.addr+"/myapp/file1")
+	got, _ := libcoap(t, "coap-client-notls", "-m", "get", "coap+tcp://"+w.tcp+"/myapp/file1")
 	wantString(t, "over TCP", got, files["file1"])
 }
 

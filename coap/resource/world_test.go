@@ -29,7 +29,8 @@ type world struct {
 	t    *testing.T
 	ctx  context.Context
 	door *resource.Door
-	addr string // of plain CoAP, over UDP and TCP
+	addr string // of plain CoAP
+	tcp  string // and over TCP
 	safe string // of coaps
 	log  *syncBuffer
 	end  func()
@@ -98,10 +99,11 @@ func (w *world) serve() {
 	var running sync.WaitGroup
 	udp, safe := w.packets(), w.packets()
 	w.addr, w.safe = udp.LocalAddr().String(), safe.LocalAddr().String()
-	tcp, err := net.Listen("tcp", w.addr)
+	tcp, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	w.tcp = tcp.Addr().String()
 	running.Go(func() { w.served(s.Serve(ctx, udp)) })
 	running.Go(func() { w.served(s.ServeTCP(ctx, tcp)) })
 	running.Go(func() { w.served(s.ServeDTLS(ctx, safe, coap.DTLSConfig{PSK: w.door.PSK})) })

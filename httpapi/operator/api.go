@@ -88,6 +88,7 @@ func build(mux *http.ServeMux, f *fleet.Fleet, who httpapi.Who, log *slog.Logger
 	})
 	a.huma.UseMiddleware(a.admit)
 	a.devices()
+	a.constrained()
 	a.publicCredentials()
 	a.deviceInfo()
 	a.survey()

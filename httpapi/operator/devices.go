@@ -26,6 +26,8 @@ type Device struct {
 	DeviceStatus  string     `json:"deviceStatus" enum:"NotSeen,UpToDate,Outdated,Error"`
 	ActiveUpdates int        `json:"activeUpdates" doc:"updates that have not ended"`
 	Blocked       *Block     `json:"blocked,omitempty" doc:"present while pending updates are held back"`
+
+	Constrained *Constrained `json:"constrained,omitempty" doc:"present for a microcontroller that speaks CoAP"`
 }
 
 // Block says why a device's pending updates are held back.
@@ -63,6 +65,7 @@ func fromDevice(s ota.DeviceSummary) Device {
 		Namespace: string(s.Namespace), UUID: string(s.ID), DeviceName: s.Name, DeviceID: s.HardwareID, DeviceType: s.Type,
 		LastSeen: moment(s.LastSeen), CreatedAt: s.CreatedAt.UTC(), ActivatedAt: moment(s.ActivatedAt),
 		DeviceStatus: string(s.Status), ActiveUpdates: s.Active, Blocked: fromBlock(s.ID, s.Block),
+		Constrained: fromConstrained(s.Constrained),
 	}
 }
 

@@ -161,6 +161,13 @@ func TestEverythingDocumentedIsServed(t *testing.T) {
 	if got := w.ask("GET", "/api/v1/devices", "", 200); got.text != "[]\n" {
 		t.Errorf("devices %s", got.text)
 	}
+	node := into[operator.ConstrainedKeys](t, w.ask("POST", "/api/v1/devices/constrained",
+		`{"deviceName":"node","vendor":"example.com","class":"thermostat","psk":true,"address":"[fd00::1]:5683"}`, 201))
+	told := w.ask("GET", "/api/v1/devices/"+node.UUID, "", 200)
+	if got := into[operator.Device](t, told); node.PSKKey == "" || node.PSKIdentity != node.UUID || got.Constrained == nil || got.Constrained.Class != "thermostat" ||
+		got.Constrained.VendorID != "cfbff0d1-9375-5685-968c-48ce8b15ae17" || strings.Contains(told.text, node.PSKKey) {
+		t.Errorf("%+v, %s", node, told.text)
+	}
 	other := w.device("other")
 	w.ask("POST", "/api/v1/devices/"+other+"/system_info", `{}`, 201)
 	w.refused("POST", "/api/v1/devices/"+other+"/system_info", `{}`, 409, "conflicting_entity")

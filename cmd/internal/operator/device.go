@@ -147,15 +147,23 @@ type added struct {
 
 func deviceAdd(o *options) *cobra.Command {
 	var name, deviceID, id, config string
+	var small constrained
 	c := &cobra.Command{
 		Use:   "add --name NAME",
 		Short: "Register a device and print its credentials, this once",
 		Long: `Register a device. Its client id and secret are printed now and never again:
 keep them, or have them written into a ready configuration for the device's
 updraft-agent with --agent-config. A server that runs with --auth none asks for
-no credentials, and the configuration has none then.`,
+no credentials, and the configuration has none then.
+
+A microcontroller that speaks CoAP is added with --constrained, --vendor and
+--class, from which the ids in its manifests are made. With --psk it gets a key
+for coaps, with --enrol a token by which it gets its key by itself, once; the
+identity to show with either is printed beside it. With --plain-coap it is
+believed without any proof, and what it reports is marked as unauthenticated.`,
 		Example: `  updraft device add --name lab-1 --agent-config sota.toml
-  updraft device add --name car-7 --device-id WVWZZZ1JZXW000001 -o json`,
+  updraft device add --name car-7 --device-id WVWZZZ1JZXW000001 -o json
+  updraft device add --name node-1 --constrained --vendor example.com --class thermostat --psk`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			device := client.DeviceT{DeviceName: name}
@@ -170,6 +178,9 @@ no credentials, and the configuration has none then.`,
 				u := uuid.MustParse(string(given))
 				device.Uuid = &u
 			}
+			if small.is || small.said(c) {
+				return o.addConstrained(c, device, small, config)
+			}
 			return o.addDevice(c, device, config)
 		},
 	}
@@ -177,6 +188,7 @@ no credentials, and the configuration has none then.`,
 	c.Flags().StringVar(&deviceID, "device-id", "", "the maker's `id`, such as a VIN; unique")
 	c.Flags().StringVar(&id, "uuid", "", "`uuid` of the device (default: the server makes one)")
 	c.Flags().StringVar(&config, "agent-config", "", "write a ready sota.toml to this `file`, which must not exist yet")
+	small.flags(c)
 	need(c, "name")
 	return c
 }

@@ -93,12 +93,12 @@ func (p portrait) print(w io.Writer) {
 	if n := len(p.Packages); n > 0 {
 		installed = fmt.Sprintf("%d packages, reported %s", n, ago(p.Packages[0].LastModified, now))
 	}
-	facts(w, [][2]string{
+	facts(w, append([][2]string{
 		{"name", p.DeviceName}, {"device id", said(p.DeviceId)}, {"uuid", p.Uuid.String()}, {"type", string(p.DeviceType)},
 		{"status", status(p.Device)}, {"blocked", blockedFully(p.Blocked, now)},
 		{"registered", at(p.CreatedAt, now)}, {"first seen", at(instant(p.ActivatedAt), now)}, {"last seen", at(instant(p.LastSeen), now)},
 		{"installed", installed},
-	})
+	}, constrainedFacts(p.Constrained, now)...))
 	fmt.Fprintln(w)
 	last := p.Updates
 	if n := len(last) - shownUpdates; n > 0 {

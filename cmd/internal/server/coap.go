@@ -31,7 +31,8 @@ type constrained struct {
 
 // openConstrained puts CoAP together and binds its ports.
 func (s *server) openConstrained(ctx context.Context, cert *certificate) (_ *constrained, err error) {
-	c := &constrained{door: resource.New(resource.Options{Fleet: s.fleet, Private: !s.CoAPPublic, Log: s.log})}
+	c := &constrained{}
+	c.door = resource.New(resource.Options{Fleet: s.fleet, Private: !s.CoAPPublic, Trusting: s.Auth == AuthNone, Root: c.root(s), Log: s.log})
 	c.server = &coap.Server{Handler: c.door, Log: s.log}
 	if !s.WithCoAPServer {
 		return c, nil
@@ -152,6 +153,22 @@ func (c *constrained) stop() {
 		}
 	}
 	c.door.Close()
+}
+
+// root tells what the URIs begin with that a peer gets: those of the port it
+// came in by, but for plain UDP, which is what the fleet names.
+func (c *constrained) root(s *server) func(coap.Transport) string {
+	return func(t coap.Transport) string {
+		switch t {
+		case coap.DTLS:
+			return s.coapURL("coaps", portOf(c.secure.LocalAddr()))
+		case coap.TCP:
+			return s.coapURL("coap+tcp", portOf(c.streams.Addr()))
+		case coap.TLS:
+			return s.coapURL("coaps+tcp", portOf(c.tls.Addr()))
+		}
+		return ""
+	}
 }
 
 // addresses puts in where CoAP is served.

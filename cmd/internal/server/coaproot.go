@@ -29,6 +29,18 @@ func (s *server) coapRoot() string {
 	return "coap://" + net.JoinHostPort(host, strconv.Itoa(int(port)))
 }
 
+// coapURL is what URLs of another scheme begin with, on another port.
+func (s *server) coapURL(scheme string, port uint16) string {
+	host := s.CoAPHost
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	if host = strings.Trim(host, "[]"); host == "" {
+		host = s.ownAddress().String()
+	}
+	return scheme + "://" + net.JoinHostPort(host, strconv.Itoa(int(port)))
+}
+
 // ownAddress is where others find this machine: the address it listens at, or
 // else the first that is not only the machine's own.
 func (s *server) ownAddress() netip.Addr {

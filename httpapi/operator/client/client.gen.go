@@ -18,6 +18,24 @@ import (
 	openapi_types "github.com/oapi-codegen/runtime/types"
 )
 
+// Defines values for ConstrainedTDeviceType.
+const (
+	ConstrainedTDeviceTypeOther   ConstrainedTDeviceType = "Other"
+	ConstrainedTDeviceTypeVehicle ConstrainedTDeviceType = "Vehicle"
+)
+
+// Valid indicates whether the value is a known member of the ConstrainedTDeviceType enum.
+func (e ConstrainedTDeviceType) Valid() bool {
+	switch e {
+	case ConstrainedTDeviceTypeOther:
+		return true
+	case ConstrainedTDeviceTypeVehicle:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for DeviceDeviceStatus.
 const (
 	Error    DeviceDeviceStatus = "Error"
@@ -265,6 +283,80 @@ type Block struct {
 	UpdateId *string `json:"updateId,omitempty"`
 }
 
+// Constrained defines model for Constrained.
+type Constrained struct {
+	// Address where it is a CoAP server itself
+	Address *string `json:"address,omitempty"`
+
+	// Class the vendor's text for the class of the device
+	Class string `json:"class"`
+
+	// ClassId as it stands in manifests
+	ClassId openapi_types.UUID `json:"classId"`
+
+	// PlainCoap it is believed without any proof: what it tells is marked as unauthenticated
+	PlainCoap bool `json:"plainCoap"`
+
+	// RegisteredUntil present if the device told its address by itself
+	RegisteredUntil *time.Time `json:"registeredUntil,omitempty"`
+
+	// Sequence of the manifest it has installed; 0 until it tells
+	Sequence int64 `json:"sequence"`
+
+	// Vendor the vendor's domain
+	Vendor string `json:"vendor"`
+
+	// VendorId as it stands in manifests
+	VendorId openapi_types.UUID `json:"vendorId"`
+}
+
+// ConstrainedKeys defines model for ConstrainedKeys.
+type ConstrainedKeys struct {
+	// EnrolToken the key, with that identity, by which it enrols at /e, once
+	EnrolToken *string `json:"enrol_token,omitempty"`
+
+	// PskIdentity by which it says who it is over DTLS
+	PskIdentity *string `json:"psk_identity,omitempty"`
+
+	// PskKey printable ASCII; its bytes are the key
+	PskKey *string            `json:"psk_key,omitempty"`
+	Uuid   openapi_types.UUID `json:"uuid"`
+}
+
+// ConstrainedT defines model for ConstrainedT.
+type ConstrainedT struct {
+	// Address host:port where it is a CoAP server itself
+	Address *string `json:"address,omitempty"`
+
+	// Class the vendor's text for the class of the device
+	Class string `json:"class"`
+
+	// DeviceId the maker's id; unique in its namespace
+	DeviceId *string `json:"deviceId,omitempty"`
+
+	// DeviceName unique in its namespace
+	DeviceName string                  `json:"deviceName"`
+	DeviceType *ConstrainedTDeviceType `json:"deviceType,omitempty"`
+
+	// Enrol make a token by which it gets its key by itself, once
+	Enrol *bool `json:"enrol,omitempty"`
+
+	// PlainCoap believe it without any proof, over plain CoAP
+	PlainCoap *bool `json:"plainCoap,omitempty"`
+
+	// Psk make a key for it to speak coaps
+	Psk *bool `json:"psk,omitempty"`
+
+	// Uuid chosen by the server unless given
+	Uuid *openapi_types.UUID `json:"uuid,omitempty"`
+
+	// Vendor the vendor's domain, such as example.com
+	Vendor string `json:"vendor"`
+}
+
+// ConstrainedTDeviceType defines model for ConstrainedT.DeviceType.
+type ConstrainedTDeviceType string
+
 // Credentials defines model for Credentials.
 type Credentials struct {
 	ClientId string `json:"client_id"`
@@ -282,8 +374,11 @@ type Device struct {
 	ActiveUpdates int64 `json:"activeUpdates"`
 
 	// Blocked present while pending updates are held back
-	Blocked   *Block    `json:"blocked,omitempty"`
-	CreatedAt time.Time `json:"createdAt"`
+	Blocked *Block `json:"blocked,omitempty"`
+
+	// Constrained present for a microcontroller that speaks CoAP
+	Constrained *Constrained `json:"constrained,omitempty"`
+	CreatedAt   time.Time    `json:"createdAt"`
 
 	// DeviceId the maker's id, such as a VIN
 	DeviceId     *string            `json:"deviceId,omitempty"`
@@ -759,6 +854,11 @@ type PutDeviceParams struct {
 	XAtsNamespace *string `json:"x-ats-namespace,omitempty"`
 }
 
+// AddConstrainedDeviceParams defines parameters for AddConstrainedDevice.
+type AddConstrainedDeviceParams struct {
+	XAtsNamespace *string `json:"x-ats-namespace,omitempty"`
+}
+
 // RemoveDeviceParams defines parameters for RemoveDevice.
 type RemoveDeviceParams struct {
 	XAtsNamespace *string `json:"x-ats-namespace,omitempty"`
@@ -950,6 +1050,9 @@ type AddDeviceJSONRequestBody = DeviceT
 // PutDeviceJSONRequestBody defines body for PutDevice for application/json ContentType.
 type PutDeviceJSONRequestBody = DeviceT
 
+// AddConstrainedDeviceJSONRequestBody defines body for AddConstrainedDevice for application/json ContentType.
+type AddConstrainedDeviceJSONRequestBody = ConstrainedT
+
 // ChangeDeviceJSONRequestBody defines body for ChangeDevice for application/json ContentType.
 type ChangeDeviceJSONRequestBody = DeviceT
 
@@ -1121,6 +1224,20 @@ type ClientInterface interface {
 	//
 	// Corresponds with PUT /api/v1/devices (the `PutDevice` operationId).
 	PutDevice(ctx context.Context, params *PutDeviceParams, body PutDeviceJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AddConstrainedDeviceWithBody Register a microcontroller that speaks CoAP
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/devices/constrained (the `AddConstrainedDevice` operationId).
+	AddConstrainedDeviceWithBody(ctx context.Context, params *AddConstrainedDeviceParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AddConstrainedDevice Register a microcontroller that speaks CoAP
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/devices/constrained (the `AddConstrainedDevice` operationId).
+	AddConstrainedDevice(ctx context.Context, params *AddConstrainedDeviceParams, body AddConstrainedDeviceJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// RemoveDevice performs a DELETE /api/v1/devices/{uuid} (the `RemoveDevice` operationId) request.
 	RemoveDevice(ctx context.Context, uuid openapi_types.UUID, params *RemoveDeviceParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1500,6 +1617,40 @@ func (c *Client) PutDeviceWithBody(ctx context.Context, params *PutDeviceParams,
 // Corresponds with PUT /api/v1/devices (the `PutDevice` operationId).
 func (c *Client) PutDevice(ctx context.Context, params *PutDeviceParams, body PutDeviceJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewPutDeviceRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AddConstrainedDeviceWithBody Register a microcontroller that speaks CoAP
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/devices/constrained (the `AddConstrainedDevice` operationId).
+func (c *Client) AddConstrainedDeviceWithBody(ctx context.Context, params *AddConstrainedDeviceParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAddConstrainedDeviceRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AddConstrainedDevice Register a microcontroller that speaks CoAP
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/devices/constrained (the `AddConstrainedDevice` operationId).
+func (c *Client) AddConstrainedDevice(ctx context.Context, params *AddConstrainedDeviceParams, body AddConstrainedDeviceJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAddConstrainedDeviceRequest(c.Server, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -2828,6 +2979,61 @@ func NewPutDeviceRequestWithBody(server string, params *PutDeviceParams, content
 	}
 
 	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.XAtsNamespace != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "x-ats-namespace", *params.XAtsNamespace, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("x-ats-namespace", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewAddConstrainedDeviceRequest calls the generic AddConstrainedDevice builder with application/json body
+func NewAddConstrainedDeviceRequest(server string, params *AddConstrainedDeviceParams, body AddConstrainedDeviceJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewAddConstrainedDeviceRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewAddConstrainedDeviceRequestWithBody constructs an http.Request for the AddConstrainedDevice method, with any body, and a specified content type
+func NewAddConstrainedDeviceRequestWithBody(server string, params *AddConstrainedDeviceParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/devices/constrained")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
 	if err != nil {
 		return nil, err
 	}
@@ -4622,6 +4828,20 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with PUT /api/v1/devices (the `PutDevice` operationId).
 	PutDeviceWithResponse(ctx context.Context, params *PutDeviceParams, body PutDeviceJSONRequestBody, reqEditors ...RequestEditorFn) (*PutDeviceResponse, error)
 
+	// AddConstrainedDeviceWithBodyWithResponse Register a microcontroller that speaks CoAP
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/devices/constrained (the `AddConstrainedDevice` operationId).
+	AddConstrainedDeviceWithBodyWithResponse(ctx context.Context, params *AddConstrainedDeviceParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AddConstrainedDeviceResponse, error)
+
+	// AddConstrainedDeviceWithResponse Register a microcontroller that speaks CoAP
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/devices/constrained (the `AddConstrainedDevice` operationId).
+	AddConstrainedDeviceWithResponse(ctx context.Context, params *AddConstrainedDeviceParams, body AddConstrainedDeviceJSONRequestBody, reqEditors ...RequestEditorFn) (*AddConstrainedDeviceResponse, error)
+
 	// RemoveDeviceWithResponse performs a DELETE /api/v1/devices/{uuid} (the `RemoveDevice` operationId) request.
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -5508,6 +5728,54 @@ func (r PutDeviceResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r PutDeviceResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type AddConstrainedDeviceResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *ConstrainedKeys
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r AddConstrainedDeviceResponse) GetJSON201() *ConstrainedKeys {
+	return r.JSON201
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r AddConstrainedDeviceResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AddConstrainedDeviceResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AddConstrainedDeviceResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AddConstrainedDeviceResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AddConstrainedDeviceResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -6834,6 +7102,32 @@ func (c *ClientWithResponses) PutDeviceWithResponse(ctx context.Context, params 
 	return ParsePutDeviceResponse(rsp)
 }
 
+// AddConstrainedDeviceWithBodyWithResponse Register a microcontroller that speaks CoAP
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/devices/constrained (the `AddConstrainedDevice` operationId).
+func (c *ClientWithResponses) AddConstrainedDeviceWithBodyWithResponse(ctx context.Context, params *AddConstrainedDeviceParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AddConstrainedDeviceResponse, error) {
+	rsp, err := c.AddConstrainedDeviceWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAddConstrainedDeviceResponse(rsp)
+}
+
+// AddConstrainedDeviceWithResponse Register a microcontroller that speaks CoAP
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/devices/constrained (the `AddConstrainedDevice` operationId).
+func (c *ClientWithResponses) AddConstrainedDeviceWithResponse(ctx context.Context, params *AddConstrainedDeviceParams, body AddConstrainedDeviceJSONRequestBody, reqEditors ...RequestEditorFn) (*AddConstrainedDeviceResponse, error) {
+	rsp, err := c.AddConstrainedDevice(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAddConstrainedDeviceResponse(rsp)
+}
+
 // RemoveDeviceWithResponse performs a DELETE /api/v1/devices/{uuid} (the `RemoveDevice` operationId) request.
 //
 // Returns a wrapper object for the known response body format(s).
@@ -7661,6 +7955,39 @@ func ParsePutDeviceResponse(rsp *http.Response) (*PutDeviceResponse, error) {
 			return nil, err
 		}
 		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseAddConstrainedDeviceResponse parses an HTTP response from a AddConstrainedDeviceWithResponse call
+func ParseAddConstrainedDeviceResponse(rsp *http.Response) (*AddConstrainedDeviceResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AddConstrainedDeviceResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest ConstrainedKeys
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem
