@@ -21,6 +21,8 @@ var pictures = os.Getenv("UPDRAFT_TEST_PICTURES")
 type window struct {
 	t   *testing.T
 	ctx context.Context
+	// A complaint of the page with this in it is none; "": there is no such.
+	bears string
 }
 
 // browse opens a window of a new browser with its own profile, at a page.
@@ -42,17 +44,17 @@ func browse(t *testing.T, url string) *window {
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
 	t.Cleanup(cancel)
-	w := &window{t, ctx}
+	w := &window{t: t, ctx: ctx}
 	w.open(url)
 	return w
 }
 
 // another opens a second window of the same browser.
-func (w *window) another(url string) *window {
+func (w *window) another(url, bears string) *window {
 	w.t.Helper()
 	ctx, cancel := chromedp.NewContext(w.ctx, chromedp.WithNewWindow(true))
 	w.t.Cleanup(cancel)
-	v := &window{w.t, ctx}
+	v := &window{w.t, ctx, bears}
 	v.open(url)
 	return v
 }
@@ -65,7 +67,8 @@ func (w *window) open(url string) {
 	console := chromedp.Console(w.ctx)
 	go func() {
 		for m, err := range console {
-			if err == nil && (m.Type == chromedp.ConsoleError || m.Type == chromedp.ConsoleException || m.Type == chromedp.ConsoleWarning) {
+			bad := m.Type == chromedp.ConsoleError || m.Type == chromedp.ConsoleException || m.Type == chromedp.ConsoleWarning
+			if err == nil && bad && (w.bears == "" || !strings.Contains(m.Text, w.bears)) {
 				w.t.Errorf("console: %s: %s", m.Type, m.Text)
 			}
 		}
@@ -166,6 +169,33 @@ func (w *window) gallery(name string) {
 		w.picture(name + "-desktop-" + theme)
 		w.in(theme, 390, 844)
 		w.picture(name + "-phone-" + theme)
+	}
+	w.in("light", 1280, 900)
+}
+
+// accessible runs axe-core over the page, light on a desktop and dark on a
+// telephone.
+func (w *window) accessible(what string) {
+	w.t.Helper()
+	axe, err := os.ReadFile("testdata/axe/axe.min.js")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for theme, width := range map[string]int64{"light": 1280, "dark": 390} {
+		w.in(theme, width, 900)
+		found, err := chromedp.Run(w.ctx, chromedp.Evaluate[[]string](string(axe)+`;axe.run(document).then(r =>
+			r.violations.map(v => v.id + ": " + v.help + "\n    " + v.nodes.map(n => n.target + " " + n.failureSummary).join("\n    ")))`,
+			chromedp.EvalAwaitPromise, chromedp.EvalAsValue))
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		for _, f := range found {
+			w.t.Errorf("%s, %s, %d wide: %s", what, theme, width, f)
+		}
+		wide, err := chromedp.Run(w.ctx, chromedp.Evaluate[int64]("document.documentElement.scrollWidth"))
+		if err != nil || wide > width {
+			w.t.Errorf("%s is %d wide on a screen of %d (%v)", what, wide, width, err)
+		}
 	}
 	w.in("light", 1280, 900)
 }

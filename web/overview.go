@@ -14,6 +14,7 @@ import (
 const (
 	maxApps    = 100
 	maxDevices = 50
+	maxActive  = 3 // updates of a device in the list
 )
 
 // application is what the list says of one.
@@ -33,6 +34,7 @@ type overview struct {
 // deviceList is one page of the devices.
 type deviceList struct {
 	Shown       []ota.DeviceSummary
+	Updates     map[ota.DeviceID][]ota.Update // that have not ended, a few of each
 	From, Total int
 	Query       string // of the other list, to be kept
 }
@@ -84,6 +86,16 @@ func (p *Pages) devices(r *http.Request, ns ota.Namespace, from string) (l devic
 	l.From, _ = strconv.Atoi(from) // what is no number is the first page
 	l.From = max(0, l.From)
 	l.Shown, l.Total, err = p.Fleet.Devices(r.Context(), ota.DeviceFilter{Namespace: ns, Offset: l.From, Limit: maxDevices})
+	if err != nil {
+		return l, err
+	}
+	active, err := p.Fleet.Updates(r.Context(), ota.UpdateFilter{Namespace: ns, Statuses: []ota.Status{ota.Pending, ota.InFlight}, Limit: maxLooked})
+	l.Updates = map[ota.DeviceID][]ota.Update{}
+	for _, u := range active {
+		if list := l.Updates[u.Device]; len(list) < maxActive {
+			l.Updates[u.Device] = append(list, u)
+		}
+	}
 	return l, err
 }
 

@@ -3,9 +3,12 @@ package web_test
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/chromedp/chromedp"
+
+	"github.com/updraft-ota/updraft/ota"
 )
 
 // files writes files to be chosen in a form, and returns their paths.
@@ -30,9 +33,10 @@ func TestAnOperatorsDay(t *testing.T) {
 	one.sees("Nothing is published yet.")
 	one.sees("updraft publish --")
 	one.live()
-	two := one.another(w.srv.URL)
+	two := one.another(w.srv.URL, "")
 	two.live()
 	one.gallery("empty")
+	one.accessible("the first page")
 
 	one.types(`.publish [name=publish_id]`, "board/app")
 	one.do(chromedp.SetUploadFiles(chromedp.CSS(`.publish [name=files]`), files(t, "slot0.bin", "zero", "slot1.bin", "one")))
@@ -52,6 +56,7 @@ func TestAnOperatorsDay(t *testing.T) {
 	two.sees("1 device of 2 devices did not take board_app=r1.")
 	two.sees("the device does not answer")
 	two.gallery("notified")
+	two.accessible("an application")
 
 	w.put("board/app", "slot0.bin", "new")
 	two.sees("r2")
@@ -60,7 +65,69 @@ func TestAnOperatorsDay(t *testing.T) {
 	two.click(`[id="version-r2"] header button`)
 	two.sees("Delete board_app=r2 with 3 files?")
 	two.gallery("delete")
+	two.accessible("a question")
 	two.click(`[id="remove-r2"] form button.danger`)
 	two.misses("r2")
 	two.sees("r1")
+}
+
+// An operator shows the token once, and is led to what they asked for.
+func TestAnOperatorLogsIn(t *testing.T) {
+	w := guarded(t)
+	w.put("app", "f", "x")
+	one := browse(t, w.srv.URL+"/app?name=app")
+	one.sees("Operators’ token")
+	one.gallery("login")
+	one.accessible("the login")
+	one.types(`#token`, "secret\r")
+	one.sees("Devices fetch its files at")
+	one.live()
+	two := one.another(w.srv.URL, "401")
+	two.sees("Log out")
+	two.live()
+
+	one.click(`.state form button`)
+	one.sees("Operators’ token")
+	w.put("app", "f", "y")
+	two.sees("Operators’ token") // whose line ended with the session
+}
+
+// A fleet with a bit of everything, to be looked at.
+func TestAFleetToLookAt(t *testing.T) {
+	w := start(t)
+	suit, err := os.ReadFile("../suit/testdata/vectors/draft-37/example4.signed.suit")
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := w.put("fw/gnrc_networking/samr21-xpro", "slot0.1557151500.bin", "old", "slot1.1557151500.bin", "older", "riot.suit.1557151500.bin", "m")
+	w.put("thermostat", "manifest", string(suit), "image.bin", "content of the image")
+	w.put("a-name-so-long-that-it-fits-on-no-telephone-"+strings.Repeat("x", 120), "f", "x")
+	for _, name := range []string{"kitchen", "cellar", "attic with a rather long name, for those who like to write"} {
+		w.send(w.device(name), old)
+	}
+	failed := w.device("garage")
+	u := w.send(failed, old)
+	report := ota.Report{Update: u.ID, Results: []ota.OperationResult{{Code: ota.FlashFailed, Text: "slot 1: verify failed at 0x2000"}}}
+	if err := w.fleet.Uplink(failed.ID).Report(w.ctx, report); err != nil {
+		t.Fatal(err)
+	}
+
+	one := browse(t, w.srv.URL)
+	one.sees("attic with a rather long name")
+	one.gallery("overview")
+	one.accessible("the overview")
+	one.click(`[id="device-` + string(failed.ID) + `"] a`)
+	one.sees("FLASH_FAILED")
+	one.gallery("device")
+	one.accessible("a device")
+	one.do(chromedp.Navigate(w.srv.URL + "/app?name=thermostat"))
+	one.click(`.files a`)
+	one.sees("Sequence number")
+	one.gallery("manifest")
+	one.accessible("a manifest")
+	one.do(chromedp.Navigate(w.srv.URL + "/app?name=fw_gnrc_networking_samr21-xpro"))
+	one.click(`.version details summary`)
+	one.sees("kitchen")
+	one.gallery("updates")
+	one.accessible("updates to a version")
 }
