@@ -419,6 +419,42 @@ func TestURIsThatMeanFilesHere(t *testing.T) {
 	}
 }
 
+// Once there are constrained devices, manifests are for them.
+func TestManifestsForClassesOfDevices(t *testing.T) {
+	b, other := newBoard(t), newBoard(t)
+	other.class, other.signer = "board-2", b.signer
+	w := newWorld(t, withSUIT(b))
+	n := fleet.Publication{ID: "app"}
+	if _, err := w.publishFile(n, "manifest", other.manifest(1, "file1", "image")); err != nil {
+		t.Fatalf("nobody registers devices here: %v", err)
+	}
+	d, _, err := w.AddConstrained(w.ctx, ns, fleet.NewConstrained{
+		NewDevice: fleet.NewDevice{Name: "node"}, Constrained: ota.Constrained{Vendor: "example.org", Class: b.class},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.publishFile(n, "manifest", b.manifest(2, "file1", "image")); err != nil {
+		t.Error(err)
+	}
+	_, err = w.publishFile(n, "manifest", other.manifest(3, "file1", "image"))
+	wantRefusal(t, err, "no device is known")
+
+	// What a device has installed counts even if it was removed here.
+	err = w.Store.Write(w.ctx, func(tx ota.Tx) error {
+		d.Constrained.Sequence = 9
+		return tx.PutDevice(d)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = w.publishFile(n, "manifest", b.manifest(8, "file1", "image"))
+	wantRefusal(t, err, "not above 8")
+	if _, err = w.publishFile(n, "manifest", b.manifest(9, "file1", "image")); err != nil {
+		t.Error(err)
+	}
+}
+
 // What comes with a manifest counts, also by its digest.
 func TestAManifestWithItsFilesNamedByDigest(t *testing.T) {
 	b := newBoard(t)

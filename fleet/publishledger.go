@@ -11,13 +11,38 @@ import (
 	"github.com/updraft-ota/updraft/suit"
 )
 
-// ledger finds the highest sequence number a class of devices was given,
-// other than by kin.
+// classes are those of which there are constrained devices, each with the
+// highest sequence number one of them has installed.
+type classes map[suit.Class]uint64
+
+func (f *Fleet) classes(ctx context.Context, ns ota.Namespace) (classes, error) {
+	found := classes{}
+	err := f.Store.Read(ctx, func(tx ota.ReadTx) error {
+		list, err := tx.ConstrainedClasses(ns)
+		for _, c := range list {
+			vendor := suit.VendorID(c.Vendor)
+			found[suit.Class{Vendor: vendor, ID: suit.ClassID(vendor, c.Class)}] = c.Sequence
+		}
+		return err
+	})
+	return found, err
+}
+
+// known answers suit.Rules. Where nobody registers constrained devices, all
+// classes are.
+func (c classes) known(vendor, class uuid.UUID) bool {
+	_, ok := c[suit.Class{Vendor: vendor, ID: class}]
+	return ok || len(c) == 0
+}
+
+// ledger finds the highest sequence number a class of devices was given, other
+// than by kin.
 type ledger struct {
 	f   *Fleet
 	ctx context.Context
 	ns  ota.Namespace
 	kin []ota.Artifact
+	classes
 
 	highest map[suit.Class]uint64 // nil until asked for
 	err     error
@@ -26,6 +51,11 @@ type ledger struct {
 func (l *ledger) last(vendor, class uuid.UUID) (uint64, bool) {
 	if l.highest == nil {
 		l.highest = map[suit.Class]uint64{}
+		for c, installed := range l.classes {
+			if installed > 0 { // devices need no manifest below it, but one of its kin
+				l.highest[c] = installed - 1
+			}
+		}
 		l.err = l.read()
 	}
 	n, ok := l.highest[suit.Class{Vendor: vendor, ID: class}]

@@ -18,8 +18,12 @@ func (f *Fleet) ManifestsOf(ctx context.Context, ns ota.Namespace, id ota.Packag
 	if err != nil {
 		return nil, err
 	}
+	known, err := f.classes(ctx, ns)
+	if err != nil {
+		return nil, err
+	}
 	for _, a := range p.Artifacts {
-		m, ok, err := f.check(ctx, ns, a, suit.Rules{Trusted: f.SUITKeys, Stored: shelf{f, ctx, ns, id.Name, newest}.stored})
+		m, ok, err := f.check(ctx, ns, a, suit.Rules{Trusted: f.SUITKeys, Stored: shelf{f, ctx, ns, id.Name, newest}.stored, Known: known.known})
 		if err != nil {
 			return nil, err
 		}

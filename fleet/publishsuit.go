@@ -63,9 +63,13 @@ func (f *Fleet) examine(ctx context.Context, ns ota.Namespace, id string, before
 	} else {
 		before = slices.Insert(slices.Clone(before), 0, p)
 	}
-	l := &ledger{f: f, ctx: ctx, ns: ns, kin: kin}
+	known, err := f.classes(ctx, ns)
+	if err != nil {
+		return nil, nil, err
+	}
+	l := &ledger{f: f, ctx: ctx, ns: ns, kin: kin, classes: known}
 	for _, a := range p.Artifacts {
-		m, ok, err := f.check(ctx, ns, a, suit.Rules{Trusted: f.SUITKeys, Stored: shelf{f, ctx, ns, id, before}.stored, Last: l.last})
+		m, ok, err := f.check(ctx, ns, a, suit.Rules{Trusted: f.SUITKeys, Stored: shelf{f, ctx, ns, id, before}.stored, Known: known.known, Last: l.last})
 		if err = errors.Join(err, l.err); err != nil {
 			return nil, nil, err
 		}
