@@ -77,9 +77,11 @@ func (f *Fleet) Publish(ctx context.Context, ns ota.Namespace, n Publication) (P
 	if err != nil {
 		return Published{}, err
 	}
-	if out.Manifests, out.Forced, err = f.examine(ctx, ns, id, before, r, n); err != nil {
+	var refused []string
+	if out.Manifests, refused, err = f.examine(ctx, ns, id, before, r, n); err != nil {
 		return Published{}, err
 	}
+	out.Forced = refused
 	err = f.writeIf(ctx, func(tx ota.Tx) error {
 		before, r, err := f.revise(tx, ns, id, n)
 		if err != nil {
@@ -88,6 +90,9 @@ func (f *Fleet) Publish(ctx context.Context, ns ota.Namespace, n Publication) (P
 		out.Package, out.Changed = f.revised(tx, ns, id, before, r), r.Changed
 		if !r.Changed {
 			return errNoChange
+		}
+		if r.Forced {
+			out.Forced = append(slices.Clip(refused), fmt.Sprintf("updates refer to %s, which had other files", out.Package.ID))
 		}
 		return putRevision(tx, out, r)
 	})

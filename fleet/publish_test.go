@@ -149,6 +149,10 @@ func TestANamedVersionThatUpdatesReferTo(t *testing.T) {
 	wantKind(t, err, ota.KindConflict, "conflicting_entity")
 	n.Force = true
 	w.puts(n, "f:c", "app=1 f")
+	w.puts(n, "f:c", "app=1 f (as it was)")
+	if told := w.eventsSince(0, ota.PackageForced); len(told) != 1 || !strings.Contains(told[0], "updates refer to app=1") {
+		t.Errorf("told %q", told)
+	}
 	err = w.Unpublish(w.ctx, ns, "app", "1")
 	wantKind(t, err, ota.KindConflict, "conflicting_entity")
 }

@@ -198,6 +198,23 @@ func TestRevisions(t *testing.T) {
 	step("", "x:y", "r7 file1:z file2:b manifest:m x:y")
 }
 
+func TestRevisionsNamedByHand(t *testing.T) {
+	a := &archive{used: map[string]bool{}}
+	for _, version := range []string{"r9223372036854775807", "r99999999999999999999", "r1000000001", "r-1", "r0", "R1"} {
+		a.publish(version, "f:a", false)
+	}
+	if got := a.publish("", "f:b", false); got != "r1 f:b" {
+		t.Error(got)
+	}
+	a.publish("r1000000000", "f:c", false)
+	if got := a.publish("", "f:d", false); got != "r1000000002 f:d" {
+		t.Error(got)
+	}
+	if got := a.publish("", "f:e", false); got != "r1000000003 f:e" {
+		t.Error(got)
+	}
+}
+
 // However files are published, those of the last call are what is found, and
 // the same again changes nothing.
 func TestWhatWasPublishedLastIsFound(t *testing.T) {

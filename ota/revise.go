@@ -12,6 +12,7 @@ type Revision struct {
 	Artifacts []Artifact // of the version afterwards
 	Opened    bool       // there was no such version
 	Changed   bool       // false if all of it was there already
+	Forced    bool       // updates refer to the version as it was
 }
 
 // Revise decides which version published files belong to, given the versions
@@ -40,6 +41,9 @@ func Revise(newest []Package, version string, files []Artifact, force bool, used
 	for {
 		n++
 		next := revision(n)
+		if slices.ContainsFunc(newest, func(p Package) bool { return p.ID.Version == next }) {
+			continue
+		}
 		// One that was removed may still be what devices have.
 		if taken, err := used(next); err != nil || !taken {
 			return Revision{Version: next, Artifacts: merged, Opened: true, Changed: true}, err
@@ -55,11 +59,12 @@ func reviseNamed(newest []Package, version string, files []Artifact, force bool,
 	}
 	merged, added, replaced := merge(newest[i].Artifacts, files)
 	r := Revision{Version: version, Artifacts: merged, Changed: added || replaced}
-	if !r.Changed || force {
+	if !r.Changed {
 		return r, nil
 	}
 	taken, err := used(version)
-	if err == nil && taken {
+	r.Forced = taken && force
+	if err == nil && taken && !force {
 		err = Fail(KindConflict, "conflicting_entity", "%s has other files and updates refer to it: publish a new version, or force it", newest[i].ID)
 	}
 	return r, err
@@ -67,12 +72,16 @@ func reviseNamed(newest []Package, version string, files []Artifact, force bool,
 
 func revision(n int) string { return "r" + strconv.Itoa(n) }
 
+// maxRevision is the last revision counted from; what is named beyond it was
+// named by hand.
+const maxRevision = 1_000_000_000
+
 // lastRevision finds the highest of the versions r1, r2, …; n is 0 if there is
 // none.
 func lastRevision(packages []Package) (last Package, n int) {
 	for _, p := range packages {
 		digits, ok := strings.CutPrefix(p.ID.Version, "r")
-		if i, err := strconv.Atoi(digits); ok && err == nil && i > n && revision(i) == p.ID.Version {
+		if i, err := strconv.Atoi(digits); ok && err == nil && i > n && i <= maxRevision && revision(i) == p.ID.Version {
 			last, n = p, i
 		}
 	}
