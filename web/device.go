@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/url"
 
+	"github.com/updraft-ota/updraft/fleet"
 	"github.com/updraft-ota/updraft/ota"
 )
 
@@ -13,6 +14,8 @@ type deviceView struct {
 	Updates []update
 	More    int
 	Results map[ota.UpdateID][]ota.StoredResult
+	// Of a constrained device, as its manifests name them.
+	VendorID, ClassID string
 }
 
 func (p *Pages) device(w http.ResponseWriter, r *http.Request, ns ota.Namespace) error {
@@ -26,6 +29,9 @@ func (p *Pages) device(w http.ResponseWriter, r *http.Request, ns ota.Namespace)
 		return err
 	}
 	view := deviceView{DeviceSummary: summary, Results: map[ota.UpdateID][]ota.StoredResult{}}
+	if c := summary.Constrained; c != nil {
+		view.VendorID, view.ClassID = fleet.ClassIDs(*c)
+	}
 	view.Updates, view.More, err = p.updates(r, ns, ota.UpdateFilter{Namespace: ns, Device: id, Limit: maxLooked})
 	if err != nil {
 		return err

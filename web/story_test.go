@@ -105,6 +105,7 @@ func TestAFleetToLookAt(t *testing.T) {
 	for _, name := range []string{"kitchen", "cellar", "attic with a rather long name, for those who like to write"} {
 		w.send(w.device(name), old)
 	}
+	w.send(w.constrained("node-7", true), old)
 	failed := w.device("garage")
 	u := w.send(failed, old)
 	report := ota.Report{Update: u.ID, Results: []ota.OperationResult{{Code: ota.FlashFailed, Text: "slot 1: verify failed at 0x2000"}}}

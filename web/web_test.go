@@ -37,6 +37,25 @@ func TestThePagesOfAFleet(t *testing.T) {
 	w.holds(w.page("/device?id="+string(d.ID)), "INSTALL_FAILED", "no room &lt;in the flash&gt;", "Held back since")
 }
 
+// What a device tells that proved nothing is marked wherever it is shown.
+func TestConstrainedDevices(t *testing.T) {
+	w := start(t)
+	p := w.put("app", "manifest", "m")
+	d := w.constrained("node", true)
+	u := w.send(d, p)
+	w.holds(w.page("/"), "thermostat of example.com", "unauthenticated")
+	w.holds(w.page("/device?id="+string(d.ID)), "thermostat", "none: what it tells is unauthenticated", "[fd00::9]:5683", "not told",
+		"cfbff0d1-9375-5685-968c-48ce8b15ae17", "115b22b1-e161-5af3-926f-7b269633932c")
+	report := ota.Report{Update: u.ID, Unproven: true, Results: []ota.OperationResult{{Code: ota.FlashFailed, Text: "slot 1"}}}
+	if err := w.fleet.Uplink(d.ID).Report(w.ctx, report); err != nil {
+		t.Fatal(err)
+	}
+	const tag = `<span class="tag busy">unauthenticated</span>`
+	w.holds(w.page("/device?id="+string(d.ID)), tag, "unauthenticated report: slot 1")
+	w.holds(w.page("/app?name=app"), tag)
+	w.holds(w.page("/device?id="+string(w.constrained("careful", false).ID)), "its key or certificate, over coaps")
+}
+
 func TestAManifestIsReadable(t *testing.T) {
 	w := start(t)
 	text, err := os.ReadFile("../suit/testdata/vectors/draft-37/example1.signed.suit")

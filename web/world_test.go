@@ -127,6 +127,16 @@ func (w *world) device(name string) ota.Device {
 	return d
 }
 
+func (w *world) constrained(name string, plain bool) ota.Device {
+	w.t.Helper()
+	d, _, err := w.fleet.AddConstrained(w.ctx, ns, fleet.NewConstrained{NewDevice: fleet.NewDevice{Name: name},
+		Constrained: ota.Constrained{Vendor: "example.com", Class: "thermostat", Plain: plain, Address: "[fd00::9]:5683"}})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return d
+}
+
 func (w *world) send(d ota.Device, p ota.Package) ota.Update {
 	w.t.Helper()
 	updates, _, err := w.fleet.Send(w.ctx, ns, fleet.Request{Device: d.ID, Packages: []ota.PackageID{p.ID}})
