@@ -15,19 +15,19 @@ import (
 // sent again once the server has its ack.
 func TestRVITransferSurvives(t *testing.T) {
 	t.Parallel()
-	const size = 100 * 65_536
-	deb := buildHeavyDeb(t, "tool", "1.0", nil, size)
+	long, short := buildHeavyDeb(t, "tool", "1.0", nil, 100*65_536), buildHeavyDeb(t, "tool", "1.0", nil, 40*65_536)
 	external, embedded := rviTopologies[0], rviTopologies[1]
 	for _, c := range []struct {
 		name     string
 		topology rviTopology
+		deb      string
 		story    func(*rviStory)
 	}{
-		{"cuts every 50 chunks", external, func(s *rviStory) { s.wire.every = 50 }},
-		{"the death of the server", external, func(s *rviStory) { s.at[40] = s.serverDies }},
-		{"the death of the agent", external, func(s *rviStory) { s.at[40] = s.agentDies }},
-		{"the death of the node", external, func(s *rviStory) { s.at[40] = s.nodeDies }},
-		{"everybody's death, and cuts", embedded, func(s *rviStory) {
+		{"cuts every 50 chunks", external, long, func(s *rviStory) { s.wire.every = 50 }},
+		{"the death of the server", external, short, func(s *rviStory) { s.at[20] = s.serverDies }},
+		{"the death of the agent", external, short, func(s *rviStory) { s.at[20] = s.agentDies }},
+		{"the death of the node", external, short, func(s *rviStory) { s.at[20] = s.nodeDies }},
+		{"everybody's death, and cuts", embedded, long, func(s *rviStory) {
 			s.wire.every = 50
 			s.at[20], s.at[60], s.at[80] = s.serverDies, s.nodeDies, s.agentDies
 		}},
@@ -35,14 +35,14 @@ func TestRVITransferSurvives(t *testing.T) {
 		t.Run(c.name+", "+c.topology.name, func(t *testing.T) {
 			t.Parallel()
 			s := newRVIStory(t, c.story)
-			s.publish(deb, "tool", "1.0")
+			s.publish(c.deb, "tool", "1.0")
 			s.car = c.topology.wire(s.car)
 			s.car.start()
 			id := s.car.send("tool", "1.0")
 			s.lasts(id)
 			s.car.hasToolOverRVI(id)
 			s.car.counts("postinst began", 1)
-			info, err := os.Stat(deb)
+			info, err := os.Stat(c.deb)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -28,7 +28,7 @@ import (
 // Many vehicles get a file of 1 MiB each, at the same time, from one server.
 func TestRVIManyVehicles(t *testing.T) {
 	t.Parallel()
-	s, cars := newRVIFleet(t, 40, false)
+	s, cars := newRVIFleet(t, 20, false)
 	all(cars, (*simulated).links)
 	all(cars, (*simulated).goesOn)
 	s.checkFinished(cars)
