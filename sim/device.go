@@ -65,7 +65,8 @@ type Device struct {
 	Config
 	flash   *flash
 	address string // where it listens, host:port
-	orders  mailbox
+	orders  *mailbox
+	todo    []string      // of Manifests, those not begun
 	outbox  chan struct{} // there is something to report
 	link    *link
 	settled bool // a manifest was dealt with in this run
@@ -92,9 +93,7 @@ func New(c Config) (*Device, error) {
 	}
 	d := &Device{Config: c, flash: f, orders: newMailbox(), outbox: make(chan struct{}, 1)}
 	d.link = &link{device: d}
-	for _, url := range c.Manifests {
-		d.orders.put(order{url: url})
-	}
+	d.todo = c.Manifests
 	return d, nil
 }
 
@@ -132,6 +131,7 @@ func (d *Device) lives(ctx context.Context) error {
 			return err
 		}
 		d.link.close() // what was in memory is gone
+		d.orders.forget()
 	}
 	return nil
 }
@@ -149,16 +149,29 @@ func (d *Device) life(ctx context.Context) (reboot bool, err error) {
 		if d.Once && d.settled {
 			return false, d.finish(ctx)
 		}
+		if len(d.todo) > 0 {
+			d.orders.put(order{url: d.todo[0]})
+			d.todo = d.todo[1:]
+		}
 		select {
 		case <-ctx.Done():
 			return false, nil
 		case <-d.orders.ready:
-			reboot, err = d.update(life, d.orders.take())
-			if reboot || err != nil {
+			if reboot, err = d.obey(life); reboot || err != nil {
 				return reboot, err
 			}
 		}
 	}
+}
+
+// obey carries out the oldest order, if there is one.
+func (d *Device) obey(ctx context.Context) (reboot bool, err error) {
+	o, ok := d.orders.take()
+	if !ok {
+		return false, nil
+	}
+	defer d.orders.done()
+	return d.update(ctx, o)
 }
 
 // finish waits until the server has the outcome, and tells what it was.

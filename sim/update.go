@@ -30,6 +30,10 @@ func (d *Device) update(ctx context.Context, o order) (reboot bool, err error) {
 	sum := sha256.Sum256(file)
 	digest, now := hex.EncodeToString(sum[:]), d.flash.now()
 	if digest == now.Digest {
+		if last := now.Outcome; last != nil && last.Code.Success() && !last.Reported && d.Server != "" {
+			d.settled = true // told again before the server could hear of it
+			return false, nil
+		}
 		return false, d.conclude(outcome{Code: ota.AlreadyProcessed, Sequence: *now.Sequence, Text: "it runs already"})
 	}
 	d.progress(ctx, downloading, 0)
