@@ -1,0 +1,115 @@
+package e2e_test
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// The commands of seed 003, against the server that make run starts: files,
+// the manifest, a device told of it, and all in one; then the three GETs. What
+// is told is a simulated device at the path that an operator names.
+func TestTheCommandsOfTheSeed(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, "--auth", "none")
+	device := l.small(append(l.lampArgs(), "--trigger-path", "url")...)
+	device.play()
+	at := strings.TrimPrefix(device.says(`"event":"listening","url":"(coap://[^"]+)"`), "coap://")
+
+	want := map[string][]byte{"file1": l.file("file1", 8192), "file2": l.file("file2", 5001)}
+	for n, publish := range [][][]string{
+		{{"--publish", "file1", "file2"}, {"--manifest", "manifest.bin"}, {"--notify", at + "/url"}},
+		{{"--publish", "file1", "file2", "--manifest", "manifest.bin", "--notify", at + "/url"}},
+	} {
+		id := "app-" + strconv.Itoa(n)
+		os.Remove(filepath.Join(l.files, "manifest.bin"))
+		l.run("suit", "create", "file1:0", "file2:1", "--vendor", "example.com", "--class", "lamp-1", "--sequence", strconv.Itoa(7+n),
+			"--url-root", l.coap()+"/"+id, "--sign", l.author, "--out", "manifest.bin")
+		for _, args := range publish {
+			l.run(append([]string{"publish", "--ota-host-url", l.url(), "--publish-id", id}, args...)...)
+		}
+		device.says(`"event":"outcome","sequence":` + strconv.Itoa(7+n) + `,"code":0,"result":"OK"`)
+		device.says(`"event":"started","sequence":` + strconv.Itoa(7+n))
+
+		manifest, err := os.ReadFile(filepath.Join(l.files, "manifest.bin"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want["manifest"] = manifest
+		for name, content := range want {
+			got := coapGet(t, "coap-client-notls", l.coap()+"/"+id+"/"+name)
+			if !bytes.Equal(got, content) {
+				t.Errorf("%s/%s: got %d bytes, not the %d published", id, name, len(got), len(content))
+			}
+		}
+	}
+	device.holds(1, want["file2"])
+	device.holds(0, want["file1"])
+}
+
+// coapGet runs one of libcoap's clients, and returns what it fetched.
+func coapGet(t *testing.T, client, url string, args ...string) []byte {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	out := filepath.Join(t.TempDir(), "out")
+	cmd := exec.CommandContext(ctx, client, append(append([]string{"-m", "get", "-B", "150", "-o", out}, args...), url)...)
+	said, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s %s (Debian package libcoap3-bin): %v\n%s", client, url, err, said)
+	}
+	got, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatalf("%s %s wrote nothing: %v\n%s", client, url, err, said)
+	}
+	return got
+}
+
+// libcoap's clients fetch manifest and files at all sizes of blocks, over all
+// transports, and with losses.
+func TestLibcoapFetchesWhatWasPublished(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	l.lamp("lamp", 7, "lamp-1")
+	d := l.small()
+	d.register("lamp-1", "example.com", "lamp-1", "--psk")
+	want := map[string][]byte{"manifest": l.kept("lamp.7.suit"), "slot0.bin": l.kept("slot0.bin"), "slot1.bin": l.kept("slot1.bin")}
+	psk := []string{"-u", d.papers.Identity, "-k", d.papers.Key}
+	for _, way := range []struct {
+		name, client, root string
+		args               []string
+	}{
+		{"plain", "coap-client-notls", l.coap(), nil},
+		{"tcp", "coap-client-notls", "coap+tcp://" + l.addresses().CoAPTCP, nil},
+		{"openssl", "coap-client-openssl", l.coaps(), psk},
+		{"gnutls", "coap-client-gnutls", l.coaps(), psk},
+	} {
+		for _, size := range []string{"16", "32", "64", "128", "256", "512", "1024"} {
+			t.Run(way.name+" in blocks of "+size, func(t *testing.T) {
+				for name, content := range want {
+					got := coapGet(t, way.client, way.root+"/lamp/"+name, append([]string{"-b", size}, way.args...)...)
+					if !bytes.Equal(got, content) {
+						t.Errorf("%s: got %d bytes, not the %d published", name, len(got), len(content))
+					}
+				}
+			})
+		}
+	}
+	for _, size := range []string{"1024", "256"} {
+		t.Run("with losses, in blocks of "+size, func(t *testing.T) {
+			t.Parallel()
+			for name, content := range want {
+				got := coapGet(t, "coap-client-notls", l.in(t).coap()+"/lamp/"+name, "-b", size, "-l", "10%")
+				if !bytes.Equal(got, content) {
+					t.Errorf("%s: got %d bytes, not the %d published", name, len(got), len(content))
+				}
+			}
+		})
+	}
+}
