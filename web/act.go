@@ -63,6 +63,9 @@ func (p *Pages) notify(w http.ResponseWriter, r *http.Request, ns ota.Namespace)
 			return err
 		}
 		status, n.Done, n.Problem, n.Reasons = problem.Status, nil, problem.Detail, reasons(err)
+		if len(n.Reasons) > 0 { // which the detail strings together
+			n.Problem = "The manifest is refused:"
+		}
 	}
 	if byScript(r) {
 		return p.show(w, r, status, notifyResult(n))

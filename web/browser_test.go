@@ -26,7 +26,7 @@ type window struct {
 }
 
 // browse opens a window of a new browser with its own profile, at a page.
-func browse(t *testing.T, url string) *window {
+func browse(t *testing.T, url, bears string) *window {
 	t.Helper()
 	path, err := exec.LookPath("chromium")
 	if err != nil {
@@ -44,7 +44,7 @@ func browse(t *testing.T, url string) *window {
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
 	t.Cleanup(cancel)
-	w := &window{t: t, ctx: ctx}
+	w := &window{t, ctx, bears}
 	w.open(url)
 	return w
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 
 	"github.com/updraft-ota/updraft/ota"
 )
@@ -29,7 +30,7 @@ func files(t *testing.T, pairs ...string) (paths []string) {
 // devices, and sees what each said; deletes a version, and confirms it.
 func TestAnOperatorsDay(t *testing.T) {
 	w := start(t)
-	one := browse(t, w.srv.URL)
+	one := browse(t, w.srv.URL, "")
 	one.sees("Nothing is published yet.")
 	one.sees("updraft publish --")
 	one.live()
@@ -43,6 +44,7 @@ func TestAnOperatorsDay(t *testing.T) {
 	one.do(chromedp.SetUploadFiles(chromedp.CSS(`.publish [name=manifest]`), files(t, "some.suit", "not a manifest")))
 	one.click(`.publish button`)
 	one.sees("Published: board_app r1")
+	one.until("document.querySelector('.publish progress').value === 100")
 	one.sees("slot1.bin, 3 bytes: coap://[fd00::1]:5683/board_app/slot1.bin")
 	two.sees("3 files, 21 B")
 
@@ -66,16 +68,52 @@ func TestAnOperatorsDay(t *testing.T) {
 	two.sees("Delete board_app=r2 with 3 files?")
 	two.gallery("delete")
 	two.accessible("a question")
+	two.do(chromedp.KeyEvent(kb.Escape))
+	two.misses("Delete board_app=r2 with 3 files?")
+	two.click(`[id="version-r2"] header button`)
 	two.click(`[id="remove-r2"] form button.danger`)
 	two.misses("r2")
 	two.sees("r1")
+}
+
+// A manifest that is refused tells every reason, and is published if the
+// operator insists; devices are told of it only then as well.
+func TestAnOperatorInsists(t *testing.T) {
+	w := start(t)
+	suit, err := os.ReadFile("../suit/testdata/vectors/draft-37/example0.unsigned.suit")
+	if err != nil {
+		t.Fatal(err)
+	}
+	one := browse(t, w.srv.URL, "the server responded with a status of 4")
+	one.live()
+	one.types(`.publish [name=publish_id]`, "app")
+	one.do(chromedp.SetUploadFiles(chromedp.CSS(`.publish [name=manifest]`), files(t, "some.suit", string(suit))))
+	one.click(`.publish button`)
+	one.sees("Nothing was published: the manifest is refused:")
+	one.sees("manifest: the manifest is not signed")
+	one.click(`.publish [name=force]`)
+	one.click(`.publish button`)
+	one.sees("Published although refused:")
+	one.gallery("forced")
+
+	one.do(chromedp.Navigate(w.srv.URL + "/app?name=app"))
+	one.live()
+	one.click(`#notify summary`)
+	one.types(`#notify textarea`, "[fd00::2]/url")
+	one.click(`#notify button`)
+	one.sees("Nobody was notified.")
+	one.sees("manifest: the manifest is not signed")
+	one.gallery("refused")
+	one.click(`#notify [name=force]`)
+	one.click(`#notify button`)
+	one.sees("1 device was notified of app=r1.")
 }
 
 // An operator shows the token once, and is led to what they asked for.
 func TestAnOperatorLogsIn(t *testing.T) {
 	w := guarded(t)
 	w.put("app", "f", "x")
-	one := browse(t, w.srv.URL+"/app?name=app")
+	one := browse(t, w.srv.URL+"/app?name=app", "")
 	one.sees("Operators’ token")
 	one.gallery("login")
 	one.accessible("the login")
@@ -113,7 +151,7 @@ func TestAFleetToLookAt(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	one := browse(t, w.srv.URL)
+	one := browse(t, w.srv.URL, "")
 	one.sees("attic with a rather long name")
 	one.gallery("overview")
 	one.accessible("the overview")

@@ -52,7 +52,8 @@
 		p.append(element("strong", told.changed ? "Published: " : "It was there already: "), a);
 		outcome.replaceChildren(p, list(told.files.map((f) => `${f.name}, ${f.size} bytes: ${f.url}`)));
 		if (told.forced) outcome.append(element("p", "Published although refused:"), list(told.forced));
-		const found = (told.manifests || []).flatMap((m) => (m.findings || []).map((f) => `${m.name}: ${f.severity}: ${f.text}`));
+		const warnings = (m) => (m.findings || []).filter((f) => f.severity !== "error");
+		const found = (told.manifests || []).flatMap((m) => warnings(m).map((f) => `${m.name}: ${f.severity}: ${f.text}`));
 		if (found.length) outcome.append(list(found));
 	};
 
@@ -80,6 +81,7 @@
 			if (xhr.status === 401) return location.reload();
 			if (xhr.status !== 201) return refused(outcome, xhr.status, told);
 			for (const input of form.querySelectorAll("input[type=file]")) input.value = "";
+			form.elements.force.checked = false; // who insists says so each time
 			published(outcome, told);
 		}));
 		xhr.addEventListener("error", () => ended(() => refused(outcome, 0, { detail: "the server cannot be reached, or ended the connection" })));
