@@ -67,6 +67,7 @@ type Fleet struct {
 	edition    atomic.Uint64 // see Edition
 	publishing sync.Mutex    // held from looking at what is there until the decision is written
 	manifests  manifests
+	editions   editions
 }
 
 // DefaultMaxUpload is the largest artifact accepted unless configured: 4 GiB.

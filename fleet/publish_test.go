@@ -103,6 +103,44 @@ func TestASeedsProjectMovesIn(t *testing.T) {
 	}
 }
 
+// reads counts how often the store is asked.
+type reads struct {
+	ota.Store
+	n int
+}
+
+func (r *reads) Read(ctx context.Context, fn func(ota.ReadTx) error) error {
+	r.n++
+	return r.Store.Read(ctx, fn)
+}
+
+// Whoever asks again and again, also for what is not there, costs nothing, but
+// gets the newest at once.
+func TestWhatWasFoundIsRemembered(t *testing.T) {
+	r := &reads{}
+	w := newWorld(t, func(o *fleet.Options) { r.Store = o.Store; o.Store = r })
+	w.puts(fleet.Publication{ID: "a"}, "f:1", "a=r1 f")
+	ask := func() string {
+		return strings.Join([]string{w.at("a/f"), w.at("a/g"), w.at("b_/f"), w.at("a/riot.suit.latest.bin")}, ", ")
+	}
+	wantString(t, "first", ask(), "r1 1, missing_entity, missing_entity, missing_entity")
+	before := r.n
+	for range 10 {
+		ask()
+	}
+	if r.n != before {
+		t.Errorf("%d reads for what was known", r.n-before)
+	}
+	w.puts(fleet.Publication{ID: "a"}, "f:2", "a=r2 f")
+	wantString(t, "replaced", ask(), "r2 2, missing_entity, missing_entity, missing_entity")
+	w.puts(fleet.Publication{ID: "b_"}, "f:3 riot.suit.1.bin:m", "b_=1 f riot.suit.1.bin")
+	wantString(t, "published", ask(), "r2 2, missing_entity, 1 3, missing_entity")
+	if err := w.Unpublish(w.ctx, ns, "a", "r2"); err != nil {
+		t.Fatal(err)
+	}
+	wantString(t, "removed", ask(), "r1 1, missing_entity, 1 3, missing_entity")
+}
+
 func TestVersionsInNames(t *testing.T) {
 	w := newWorld(t)
 	n := fleet.Publication{ID: "fw/app/board"}

@@ -6,35 +6,22 @@ import (
 	"github.com/updraft-ota/updraft/ota"
 )
 
-// locatePage is how many versions are looked at at once: a file is mostly in
-// the newest.
-const locatePage = 8
-
 // Locate finds the file that the path <publish id>/<name> means: that of the
 // newest version holding it, see ota.LocateFile. OpenBlob gives its bytes. It
 // fails with KindNotFound (missing_entity), also for an id that cannot be.
-func (f *Fleet) Locate(ctx context.Context, ns ota.Namespace, publishID, name string) (p ota.Package, a ota.Artifact, err error) {
-	missing := ota.Fail(ota.KindNotFound, "missing_entity", "nothing named %.100q is published as %.100q", name, publishID)
+func (f *Fleet) Locate(ctx context.Context, ns ota.Namespace, publishID, name string) (ota.Package, ota.Artifact, error) {
 	id, err := ota.CleanPublishID(publishID)
-	if err != nil {
-		return p, a, missing
-	}
-	err = f.Store.Read(ctx, func(tx ota.ReadTx) error {
-		for offset := 0; ; offset += locatePage {
-			page, err := tx.Packages(ota.PackageFilter{Namespace: ns, Name: id, Newest: true, Offset: offset, Limit: locatePage})
-			if err != nil {
-				return err
-			}
-			var ok bool
-			if p, a, ok = ota.LocateFile(page, name); ok {
-				return nil
-			}
-			if len(page) < locatePage {
-				return missing
-			}
+	var newest []ota.Package
+	if err == nil {
+		if newest, err = f.knownVersions(ctx, ns, id); err != nil {
+			return ota.Package{}, ota.Artifact{}, err
 		}
-	})
-	return p, a, err
+	}
+	p, a, ok := ota.LocateFile(newest, name)
+	if !ok {
+		return p, a, ota.Fail(ota.KindNotFound, "missing_entity", "nothing named %.100q is published as %.100q", name, publishID)
+	}
+	return p, a, nil
 }
 
 // LocateDigest finds a file of a namespace by the beginning of its digest, in

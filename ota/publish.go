@@ -85,8 +85,8 @@ func checkSegments(what, code, s string) error {
 // holds it, where a manifest also answers to its name with "latest" for the
 // version (ota-server.md 3.3).
 func LocateFile(newest []Package, name string) (Package, Artifact, bool) {
-	alias, ok := ParseRIOTName(name)
-	ok = ok && alias.Manifest && alias.Version == Latest
+	alias, riot := ParseRIOTName(name)
+	riot = riot && alias.Manifest && alias.Version == Latest
 	for _, p := range newest {
 		for _, a := range p.Artifacts {
 			if a.Name == name {
@@ -94,7 +94,7 @@ func LocateFile(newest []Package, name string) (Package, Artifact, bool) {
 			}
 		}
 		for _, a := range p.Artifacts {
-			if n, riot := ParseRIOTName(a.Name); ok && riot && n.Alias() == alias {
+			if riot && alias.isOf(a.Name) {
 				return p, a, true
 			}
 		}

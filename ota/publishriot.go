@@ -1,6 +1,9 @@
 package ota
 
-import "regexp"
+import (
+	"regexp"
+	"strings"
+)
 
 // Latest stands for a version in the names of RIOT's manifests: the newest.
 const Latest = "latest"
@@ -64,6 +67,15 @@ func ParseRIOTName(s string) (n RIOTName, ok bool) {
 func (n RIOTName) Alias() RIOTName {
 	n.Version = Latest
 	return n
+}
+
+// isOf reports whether n is the alias of a file.
+func (n RIOTName) isOf(name string) bool {
+	if !strings.HasPrefix(name, n.before) || !strings.HasSuffix(name, n.after) { // which is cheap to see
+		return false
+	}
+	of, ok := ParseRIOTName(name)
+	return ok && of.Alias() == n
 }
 
 func (n RIOTName) String() string { return n.before + n.Version + n.after }
