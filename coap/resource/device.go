@@ -123,6 +123,7 @@ func (d *Door) report(w coap.ResponseWriter, r *coap.Request) {
 		d.refuse(w, r, err)
 		return
 	}
+	d.talks.observed(c.Device) // what comes next
 	w.SetCode(coap.Changed)
 }
 

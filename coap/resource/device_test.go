@@ -102,8 +102,8 @@ func (w *world) mustDialDTLS(k ota.PSK) *coap.Client {
 	return c
 }
 
-// post sends CBOR, given in hex, and tells the answer as code and payload.
-func (w *world) post(c *coap.Client, target, payload string) string {
+// tells sends CBOR, given in hex, and tells the answer as code and payload.
+func (w *world) tells(c *coap.Client, target, payload string) string {
 	w.t.Helper()
 	b, err := hex.DecodeString(strings.ReplaceAll(payload, " ", ""))
 	if err != nil {
@@ -148,6 +148,8 @@ func TestADeviceWithAKeyIsUpdated(t *testing.T) {
 	p := w.publish("app", "manifest", text, "file1", "image")
 	c := w.mustDialDTLS(key)
 	wantString(t, "nothing to do", w.get(c, "/u/node"), "4.04 there is nothing to install")
+	wantString(t, "the manifest", w.get(c, "/m/"+short(text)), "2.05 "+text)
+	wantString(t, "the image", w.get(c, "/app/file1"), "2.05 image")
 	u := w.send(d, p)
 
 	// a4: 1: 7, 2: digest, 3: URI, 4: size
@@ -164,8 +166,6 @@ func TestADeviceWithAKeyIsUpdated(t *testing.T) {
 	if m := w.one(c, "/u/node", coap.Option{ID: coap.ETag, Value: etag}); m.Code != coap.Valid {
 		t.Errorf("it is held already: %v", m.Code)
 	}
-	wantString(t, "the manifest", w.get(c, "/m/"+short(text)), "2.05 "+text)
-	wantString(t, "the image", w.get(c, "/app/file1"), "2.05 image")
 
 	wantString(t, "before it begins", w.update(d, u), "Pending")
 	for _, step := range []struct{ says, code, status string }{
@@ -176,7 +176,7 @@ func TestADeviceWithAKeyIsUpdated(t *testing.T) {
 		{"a3 01 00 02 00 03 07", "2.04 ", "Finished (sent)"},
 		{"a2 01 00 02 04", "2.04 ", "Finished (sent)"},
 	} {
-		wantString(t, step.says, w.post(c, "/r/node", step.says), step.code)
+		wantString(t, step.says, w.tells(c, "/r/node", step.says), step.code)
 		wantString(t, "after "+step.says, w.update(d, u), step.status)
 	}
 	if got := w.look(d.ID); got.Sequence != 7 {
@@ -184,7 +184,7 @@ func TestADeviceWithAKeyIsUpdated(t *testing.T) {
 	}
 	for _, bad := range []string{"", "ff", "80", "a1", "a10104", "a10214", "a0", "a1016161", "a20100", "a2 01 00 01 00", "bf0100ff", "a1 01 1b ffffffffffffffff",
 		"a1 04 61 ff", "a1 1818 00 00", "b9 ffff", "5b ffffffffffffffff", "d9 0107 a0", strings.Repeat("81", 1000)} {
-		if got := w.post(c, "/r/node", bad); !strings.HasPrefix(got, "4.00") {
+		if got := w.tells(c, "/r/node", bad); !strings.HasPrefix(got, "4.00") {
 			t.Errorf("%s: %s", bad, got)
 		}
 	}
@@ -195,7 +195,7 @@ func TestAFailureBlocks(t *testing.T) {
 	d, _ := w.add(named("node"))
 	u := w.send(d, w.publish("app", "manifest", "m"))
 	// 4: "flash worn out"
-	wantString(t, "report", w.post(w.dial(), "/r/node", "a3 01 01 02 07 04 6e 666c61736820776f726e206f7574"), "2.04 ")
+	wantString(t, "report", w.tells(w.dial(), "/r/node", "a3 01 01 02 07 04 6e 666c61736820776f726e206f7574"), "2.04 ")
 	wantString(t, "update", w.update(d, u), "Failed: unauthenticated report: FLASH_FAILED: flash worn out")
 	if s, err := w.Device(w.ctx, ns, d.ID); err != nil || !s.Block.Blocked() {
 		t.Errorf("%+v, %v", s, err)
@@ -213,7 +213,7 @@ func TestASUITReport(t *testing.T) {
 	second, digest2 := manifest(t, 4, "image")
 	u2 := w.send(d, w.publish("app2", "manifest", second, "file1", "image"))
 	c := w.mustDialDTLS(key)
-	report := func(r suit.Report) string { return w.post(c, "/r/node", hex.EncodeToString(r.Encode())) }
+	report := func(r suit.Report) string { return w.tells(c, "/r/node", hex.EncodeToString(r.Encode())) }
 	wantString(t, "of another manifest", report(suit.Report{Manifest: suit.Digest{Algorithm: suit.SHA256, Sum: sha("x")}}), "2.04 ")
 	wantString(t, "first", w.update(d, u1), "Pending")
 	wantString(t, "of the second", report(suit.Report{Manifest: digest2}), "2.04 ")
@@ -234,9 +234,9 @@ func TestAReportOfAnotherManifest(t *testing.T) {
 	text, _ := manifest(t, 5, "image")
 	u := w.send(d, w.publish("app", "manifest", text, "file1", "image"))
 	c := w.dial()
-	wantString(t, "of 4", w.post(c, "/r/node", "a3 01 00 02 00 03 04"), "2.04 ")
+	wantString(t, "of 4", w.tells(c, "/r/node", "a3 01 00 02 00 03 04"), "2.04 ")
 	wantString(t, "the update to 5", w.update(d, u), "Pending")
-	wantString(t, "it says only that 5 is there", w.post(c, "/r/node", "a2 01 00 03 05"), "2.04 ")
+	wantString(t, "it says only that 5 is there", w.tells(c, "/r/node", "a2 01 00 03 05"), "2.04 ")
 	wantString(t, "the update to 5", w.update(d, u), "Finished: unauthenticated report")
 }
 
@@ -274,9 +274,9 @@ func TestWhoMaySpeakForWhom(t *testing.T) {
 				if tt.asked != "plain" && tt.trusted != trust {
 					continue
 				}
-				report := w.post(tt.c, "/r/"+tt.asked, "a10100")
+				report := w.tells(tt.c, "/r/"+tt.asked, "a10100")
 				desired := w.get(tt.c, "/u/"+tt.asked)
-				registered := w.post(tt.c, "/rd?ep="+tt.asked, "")
+				registered := w.tells(tt.c, "/rd?ep="+tt.asked, "")
 				want := []string{tt.code, tt.code, tt.code}
 				if tt.code == "2.04" {
 					want = []string{"2.04", "4.04 there is nothing to install", "2.01"}
@@ -333,14 +333,14 @@ func TestEnrolment(t *testing.T) {
 			t.Errorf("with the token only: %s is %s", path, got)
 		}
 	}
-	wantString(t, "over plain CoAP", w.post(w.dial(), "/e", "a0")[:4], "4.01")
-	wantString(t, "another class", w.post(c, "/e", "a1 03 61 78"), "4.03 this token is for a device of another name, vendor or class")
-	wantString(t, "another name", w.post(c, "/e", "a1 01 61 78")[:4], "4.03")
-	wantString(t, "no CBOR", w.post(c, "/e", "ff")[:4], "4.00")
+	wantString(t, "over plain CoAP", w.tells(w.dial(), "/e", "a0")[:4], "4.01")
+	wantString(t, "another class", w.tells(c, "/e", "a1 03 61 78"), "4.03 this token is for a device of another name, vendor or class")
+	wantString(t, "another name", w.tells(c, "/e", "a1 01 61 78")[:4], "4.03")
+	wantString(t, "no CBOR", w.tells(c, "/e", "ff")[:4], "4.00")
 
 	// 1: "node", 2: "example.com", 3: "thermostat"
 	again := w.mustDialDTLS(token)
-	answer := w.post(c, "/e", "a3 01 64 6e6f6465 02 6b 6578616d706c652e636f6d 03 6a 746865726d6f73746174")
+	answer := w.tells(c, "/e", "a3 01 64 6e6f6465 02 6b 6578616d706c652e636f6d 03 6a 746865726d6f73746174")
 	payload, ok := strings.CutPrefix(answer, "2.01 ")
 	id := string(d.ID)
 	begin := "\xa3\x01\x78\x24" + id + "\x02\x78\x24" + id + "\x03\x78"
@@ -353,8 +353,8 @@ func TestEnrolment(t *testing.T) {
 	}
 	wantString(t, "with the key", w.get(w.mustDialDTLS(key), "/u/node"), "4.04 there is nothing to install")
 
-	wantString(t, "a second time", w.post(c, "/e", "a0")[:4], "4.03")
-	wantString(t, "by another who has the token", w.post(again, "/e", "a0")[:4], "4.03")
+	wantString(t, "a second time", w.tells(c, "/e", "a0")[:4], "4.03")
+	wantString(t, "by another who has the token", w.tells(again, "/e", "a0")[:4], "4.03")
 	if !w.refused(token) {
 		t.Error("the token is still good")
 	}
@@ -362,6 +362,7 @@ func TestEnrolment(t *testing.T) {
 
 func TestRegistration(t *testing.T) {
 	w := newWorld(t, trusting)
+	w.with(&fake{})
 	d, _ := w.add(named("node"))
 	text, _ := manifest(t, 9, "image")
 	c := w.dial()
@@ -379,23 +380,23 @@ func TestRegistration(t *testing.T) {
 	wantString(t, "address", w.look(d.ID).AddressAt(w.clock()), "127.0.0.1:61616")
 	w.advance(time.Minute)
 	wantString(t, "after its time", w.look(d.ID).AddressAt(w.clock()), "")
-	wantString(t, "it goes on", w.post(c, "/rd/"+string(d.ID)+"?base=coap://127.0.0.1", "")[:4], "2.04")
+	wantString(t, "it goes on", w.tells(c, "/rd/"+string(d.ID)+"?base=coap://127.0.0.1", "")[:4], "2.04")
 	wantString(t, "address", w.look(d.ID).AddressAt(w.clock().Add(24*time.Hour)), "127.0.0.1:5683")
 
 	u := w.send(d, w.publish("app", "manifest", text, "file1", "image"))
-	wantString(t, "it came back", w.post(c, "/rd?ep=node&seq=8", "")[:4], "2.01")
-	wantString(t, "with what it had", w.update(d, u), "Pending")
-	wantString(t, "it came back again", w.post(c, "/rd?ep=node&seq=9", "")[:4], "2.01")
+	wantString(t, "it came back", w.tells(c, "/rd?ep=node&seq=8", "")[:4], "2.01")
+	w.comes(d, u, "InFlight") // it was told of another
+	wantString(t, "it came back again", w.tells(c, "/rd?ep=node&seq=9", "")[:4], "2.01")
 	wantString(t, "updated", w.update(d, u), "Finished: unauthenticated report")
 
 	for _, query := range []string{"", "?ep=", "?ep=node&lt=0", "?ep=node&lt=x", "?ep=node&lt=4294967296", "?ep=node&base=http://127.0.0.1", "?ep=node&base=coap://127.0.0.1/x",
 		"?ep=node&base=coap://u@127.0.0.1", "?ep=node&base=x", "?ep=node&seq=x"} {
-		if got := w.post(c, "/rd"+query, ""); !strings.HasPrefix(got, "4.00") {
+		if got := w.tells(c, "/rd"+query, ""); !strings.HasPrefix(got, "4.00") {
 			t.Errorf("%s: %s", query, got)
 		}
 	}
 	for _, elsewhere := range []string{"coap://192.0.2.1:5683", "coap://[::1]:1", "coap://localhost:1", "coap://[ff02::1]"} {
-		if got := w.post(c, "/rd?ep=node&base="+elsewhere, ""); !strings.HasPrefix(got, "4.03") {
+		if got := w.tells(c, "/rd?ep=node&base="+elsewhere, ""); !strings.HasPrefix(got, "4.03") {
 			t.Errorf("%s: %s", elsewhere, got)
 		}
 	}

@@ -30,6 +30,7 @@ type Door struct {
 	Options
 	coap.Mux
 	files *files
+	talks *talks
 
 	ctx   context.Context // until Close
 	close context.CancelFunc
@@ -44,6 +45,7 @@ var _ coap.ContentHandler = (*Door)(nil)
 func New(o Options) *Door {
 	o.Log = cmp.Or(o.Log, slog.Default())
 	d := &Door{Options: o, files: newFiles(o.Fleet), elsewhere: map[string]ota.Namespace{}}
+	d.talks = newTalks(d)
 	d.ctx, d.close = context.WithCancel(context.Background())
 	d.Handle("/", fileHandler{d})
 	for path, h := range map[string]coap.HandlerFunc{
@@ -61,7 +63,7 @@ func (d *Door) Close() {
 }
 
 // contact notes that a device is there: what waits for it is told now.
-func (d *Door) contact(ota.DeviceID) {}
+func (d *Door) contact(id ota.DeviceID) { d.talks.note(id, func(n *news) { n.here = true }) }
 
 // codes is the one table between kinds of failure and CoAP.
 var codes = map[ota.Kind]coap.Code{

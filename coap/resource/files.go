@@ -87,7 +87,7 @@ var errClosedDoor = ota.Fail(ota.KindUnauthenticated, "closed_door", "files are 
 // content is a file as it goes out to a peer.
 func (h fileHandler) content(r *coap.Request, b *book) coap.Content {
 	block, _ := r.Block2()
-	h.files.transfers.note(r, b, block)
+	h.follow(r, h.files.transfers.note(r, b, block), block.Num == 0)
 	c := coap.Content{Body: b, Size: b.size, ETag: b.etag, Format: coap.OctetStream}
 	path := r.PathBytes()
 	if digested(path) {
@@ -97,6 +97,18 @@ func (h fileHandler) content(r *coap.Request, b *book) coap.Content {
 		c.Format = coap.CBOR // as no number means a manifest (coap-suit.md 2.1)
 	}
 	return c
+}
+
+// follow notes how far a device is.
+func (h fileHandler) follow(r *coap.Request, at *transfer, first bool) {
+	by := at.by.Load()
+	if first {
+		by = h.talks.follow(r, at)
+		at.by.Store(by)
+	}
+	if by != nil {
+		h.talks.sent(by, first)
+	}
 }
 
 // begun is the file of which a peer has blocks already: it gets the others of

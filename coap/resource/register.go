@@ -77,6 +77,7 @@ func (d *Door) registered(r *coap.Request, c caller) error {
 		if err := up.Tell(r.Context(), fleet.State{Sequence: &n, Unproven: !c.proven}); err != nil {
 			return err
 		}
+		d.talks.observed(c.Device)
 	}
 	d.contact(c.ID)
 	return nil

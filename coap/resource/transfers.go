@@ -32,7 +32,8 @@ type transferKey struct {
 // transfer is what a peer has begun to fetch.
 type transfer struct {
 	book *book
-	end  atomic.Int64 // of the blocks asked for so far: where the furthest one ends
+	end  atomic.Int64              // of the blocks asked for so far: where the furthest one ends
+	by   atomic.Pointer[following] // nil if the peer is not known to be a device that waits
 }
 
 // perGeneration bounds each of the generations, in transfers.

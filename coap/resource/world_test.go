@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -35,8 +36,17 @@ type world struct {
 	log  *syncBuffer
 	end  func()
 
-	mu  sync.Mutex
-	now time.Time
+	mu      sync.Mutex
+	now     time.Time
+	trigger atomic.Pointer[ota.Trigger] // by which devices are told
+}
+
+func (w *world) Post(ctx context.Context, target, text string) error {
+	return (*w.trigger.Load()).Post(ctx, target, text)
+}
+
+func (w *world) Slot(ctx context.Context, target string) (int, error) {
+	return (*w.trigger.Load()).Slot(ctx, target)
 }
 
 // syncBuffer lets a test read a log while it is written.
@@ -72,6 +82,7 @@ func (w *world) advance(d time.Duration) {
 func newWorld(t *testing.T, change ...func(*resource.Options)) *world {
 	t.Helper()
 	w := &world{t: t, ctx: t.Context(), now: time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC), log: new(syncBuffer)}
+	w.with(resource.Trigger{})
 	db, err := store.Open(w.ctx, store.Options{Now: w.clock})
 	if err != nil {
 		t.Fatal(err)
@@ -83,7 +94,7 @@ func newWorld(t *testing.T, change ...func(*resource.Options)) *world {
 	}
 	log := slog.New(slog.NewTextHandler(w.log, nil))
 	w.Fleet = fleet.New(fleet.Options{Store: db, Blobs: blobs, Now: w.clock, Log: log,
-		CoAPRoot: func() string { return "coap://" + w.addr }, Trigger: resource.Trigger{}})
+		CoAPRoot: func() string { return "coap://" + w.addr }, Trigger: w})
 	o := resource.Options{Fleet: w.Fleet, Log: log}
 	for _, c := range change {
 		c(&o)
@@ -104,6 +115,7 @@ func (w *world) serve() {
 		w.t.Fatal(err)
 	}
 	w.tcp = tcp.Addr().String()
+	running.Go(func() { w.door.Run(ctx, s.Changed) })
 	running.Go(func() { w.served(s.Serve(ctx, udp)) })
 	running.Go(func() { w.served(s.ServeTCP(ctx, tcp)) })
 	running.Go(func() { w.served(s.ServeDTLS(ctx, safe, coap.DTLSConfig{PSK: w.door.PSK})) })

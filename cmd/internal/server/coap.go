@@ -14,6 +14,7 @@ import (
 	"github.com/updraft-ota/updraft/cmd/internal/settings"
 	"github.com/updraft-ota/updraft/coap"
 	"github.com/updraft-ota/updraft/coap/resource"
+	"github.com/updraft-ota/updraft/ota"
 )
 
 // constrained is the server's side of CoAP: one door on up to four ports.
@@ -123,6 +124,7 @@ func (c *constrained) serve(ended chan<- error) {
 			}
 		})
 	}
+	run(func() error { c.door.Run(ctx, c.server.Changed); return nil })
 	if c.packets != nil {
 		run(func() error { return c.server.Serve(ctx, c.packets) })
 	}
@@ -134,6 +136,14 @@ func (c *constrained) serve(ended chan<- error) {
 			run(func() error { return c.server.ServeTCP(ctx, l) })
 		}
 	}
+}
+
+// links tells which devices fetch something.
+func (c *constrained) links() []ota.Link {
+	if c == nil { // it is asked for while the server starts
+		return nil
+	}
+	return c.door.Links()
 }
 
 // stop ends all conversations. What devices have not got they ask for again.

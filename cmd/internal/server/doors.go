@@ -103,4 +103,4 @@ func (s *server) doors(who httpapi.Who, sessions *token.Sessions) *doors {
 }
 
 // links tells which devices are on the line.
-func (s *server) links() []ota.Link { return s.vehicles.links() }
+func (s *server) links() []ota.Link { return append(s.vehicles.links(), s.small.links()...) }

@@ -1,0 +1,291 @@
+package resource_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/updraft-ota/updraft/coap"
+	"github.com/updraft-ota/updraft/ota"
+)
+
+// until waits until something is so; what does it is another goroutine.
+func until(t *testing.T, what string, so func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		if so() {
+			return
+		}
+	}
+	t.Fatalf("%s: that did not come", what)
+}
+
+func (w *world) comes(d ota.Device, u ota.UpdateID, want string) {
+	w.t.Helper()
+	got := ""
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		if got = w.update(d, u); got == want {
+			return
+		}
+	}
+	w.t.Fatalf("the update is %q, want %q", got, want)
+}
+
+// fake is what devices answer that are told something.
+type fake struct {
+	mu    sync.Mutex
+	told  []string
+	slots map[string]int // by target; others know of no slots
+	fails error
+}
+
+func (f *fake) Post(_ context.Context, target, text string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.told = append(f.told, target+" "+text)
+	return f.fails
+}
+
+func (f *fake) Slot(_ context.Context, target string) (int, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if n, ok := f.slots[target]; ok {
+		return n, nil
+	}
+	return 0, ota.Fail(ota.KindConflict, "refused_by_device", "4.04")
+}
+
+func (f *fake) change(fn func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	fn()
+}
+
+func (f *fake) heard() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.told)
+}
+
+// poke has the door look at a device again, as time passing would.
+func (w *world) poke(d ota.Device) {
+	w.t.Helper()
+	if err := w.WantList(w.ctx, ns, d.ID); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func TestATriggeredDeviceFetchesAndReports(t *testing.T) {
+	w := newWorld(t, trusting)
+	image := noise(8, 4000)
+	text, _ := manifest(t, 3, image)
+	p := w.publish("app", "manifest", text, "file1", image)
+	fetch := make(chan string, 1)
+	node := device(t, func(wr coap.ResponseWriter, r *coap.Request) {
+		if r.Path() == "/suit/trigger" {
+			fetch <- string(r.Payload)
+			return
+		}
+		wr.SetCode(coap.NotFound)
+	})
+	n := named("node")
+	n.Address = node
+	d, _ := w.add(n)
+	u := w.send(d, p)
+	url := <-fetch
+	wantString(t, "told", url, "coap://"+w.addr+"/m/"+short(text))
+	w.comes(d, u, "InFlight")
+
+	c := w.dial() // from the address that was told
+	c.Block = 256
+	wantString(t, "manifest", w.get(c, strings.TrimPrefix(url, "coap://"+w.addr)), "2.05 "+text)
+	wantString(t, "image", w.get(c, "/app/file1"), "2.05 "+image)
+	w.comes(d, u, "InFlight (sent)")
+	links := w.door.Links()
+	if len(links) != 1 || len(links[0].Transfers) != 2 || links[0].Transfers[0].Held != 4000 || links[0].Transfers[0].State != "fetched" || links[0].Transfers[0].Update != u {
+		t.Errorf("%+v", links)
+	}
+	wantString(t, "report", w.tells(c, "/r/node", "a3 01 00 02 00 03 03"), "2.04 ")
+	w.comes(d, u, "Finished: unauthenticated report (sent)")
+	until(t, "nothing under way", func() bool { w.poke(d); return len(w.door.Links()) == 0 })
+}
+
+func TestADeviceThatDoesNotAnswerIsTriedAgain(t *testing.T) {
+	f := &fake{fails: ota.Fail(ota.KindUnreachable, "no_answer", "the device does not answer")}
+	w := newWorld(t, trusting)
+	w.with(f)
+	n := named("node")
+	n.Address = "[fd00::1]:5683"
+	d, _ := w.add(n)
+	u := w.send(d, w.publish("app", "manifest", "m"))
+	wait := []time.Duration{5, 10, 20, 40, 60, 60, 60, 60, 60}
+	for i, minutes := range wait {
+		w.comes(d, u, "Pending: the device does not answer")
+		if f.heard() != i+1 {
+			t.Fatalf("after %d tries it was told %d times", i+1, f.heard())
+		}
+		w.advance(minutes*time.Minute - time.Second)
+		w.poke(d)
+		w.advance(time.Second)
+		w.poke(d)
+		until(t, fmt.Sprint("try ", i+2), func() bool { return f.heard() == i+2 })
+	}
+	w.comes(d, u, "Failed: unreachable: the device does not answer")
+	if got := f.told[0]; got != "[fd00::1]:5683/suit/trigger coap://"+w.addr+"/m/"+short("m") {
+		t.Errorf("told %s", got)
+	}
+	if s, err := w.Device(w.ctx, ns, d.ID); err != nil || s.Block.Blocked() {
+		t.Errorf("it is blocked: %+v, %v", s, err)
+	}
+}
+
+func TestASleeperIsToldWhenItComes(t *testing.T) {
+	f := &fake{fails: ota.Fail(ota.KindUnreachable, "no_answer", "the device does not answer")}
+	w := newWorld(t, trusting)
+	w.with(f)
+	n := named("node")
+	n.Address = "127.0.0.1:1"
+	d, _ := w.add(n)
+	u := w.send(d, w.publish("app", "manifest", "m"))
+	w.comes(d, u, "Pending: the device does not answer")
+	f.change(func() { f.fails = nil })
+	wantString(t, "it registers", w.tells(w.dial(), "/rd?ep=node&base=coap://127.0.0.1:7", "")[:4], "2.01")
+	w.comes(d, u, "InFlight: the device does not answer") // the last time
+	if !strings.HasPrefix(f.told[1], "127.0.0.1:7/suit/trigger ") {
+		t.Errorf("told %q", f.told)
+	}
+	w.advance(time.Hour - time.Second)
+	w.poke(d)
+	w.comes(d, u, "InFlight: the device does not answer")
+	w.advance(time.Second)
+	w.poke(d)
+	w.comes(d, u, "Pending: it was told, and then fetched nothing for 1h0m0s")
+}
+
+// RIOT never reports: that it runs from the other slot tells.
+func TestTheOutcomeBySlot(t *testing.T) {
+	f := &fake{slots: map[string]int{"127.0.0.1:1": 1}}
+	w := newWorld(t)
+	w.with(f)
+	n := named("node")
+	n.Address = "127.0.0.1:1"
+	d, _ := w.add(n)
+	p := w.publish("fw/app/board", "app-slot0.riot.suit.5.bin", "m0", "app-slot1.riot.suit.5.bin", "m1", "app-slot1.5.riot.bin", "image one")
+	u := w.send(d, p)
+	w.comes(d, u, "InFlight")
+	until(t, "it was told", func() bool { return f.heard() == 1 })
+	wantString(t, "told", f.told[0], "127.0.0.1:1/suit/trigger coap://"+w.addr+"/m/"+short("m1"))
+	c := w.dial()
+	w.get(c, "/m/"+short("m1"))
+	wantString(t, "fetched", w.get(c, "/fw/app/board/app-slot1.5.riot.bin"), "2.05 image one")
+	w.comes(d, u, "InFlight (sent)")
+	w.advance(time.Minute)
+	w.poke(d)
+	w.comes(d, u, "InFlight (sent)")
+	f.change(func() { f.slots["127.0.0.1:1"] = 0 })
+	w.advance(time.Minute)
+	w.poke(d)
+	w.comes(d, u, "Finished: unauthenticated report (sent)")
+}
+
+func TestNoReportForADay(t *testing.T) {
+	w := newWorld(t)
+	w.with(&fake{})
+	n := named("node")
+	n.PSK = true
+	d, key := w.add(n)
+	u := w.send(d, w.publish("app", "manifest", "m", "file1", "image"))
+	c := w.mustDialDTLS(key)
+	w.get(c, "/app/manifest")
+	w.comes(d, u, "InFlight")
+	w.get(c, "/app/file1")
+	w.comes(d, u, "InFlight (sent)")
+	w.advance(24 * time.Hour)
+	w.poke(d)
+	until(t, "the end", func() bool { return strings.HasPrefix(w.update(d, u), "Failed: no report") })
+}
+
+// lines is what a program says, as it says it.
+type lines struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lines) has(s string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Contains(l.b.String(), s)
+}
+
+func TestLibcoapObservesWhatItIsToInstall(t *testing.T) {
+	w := newWorld(t)
+	n := named("node")
+	n.Plain = true
+	d, _ := w.add(n)
+	var said lines
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "coap-client-notls", "-s", "60", "-v", "7", "-m", "get", "coap://"+w.addr+"/u/node")
+	cmd.Stdout, cmd.Stderr = &said, &said
+	if err := cmd.Start(); err != nil {
+		t.Fatalf("coap-client-notls (Debian package libcoap3-bin): %v", err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	defer func() { cancel(); <-ended }()
+	until(t, "it observes", func() bool { return said.has("Observe:1") || said.has("Observe:0") || said.has("Observe:2") })
+
+	first, second := w.publish("one", "manifest", "m1"), w.publish("two", "manifest", "m2")
+	w.send(d, first)
+	until(t, "the first", func() bool { return said.has("/m/" + short("m1")) })
+	w.send(d, second)
+	wantString(t, "report", w.tells(w.dial(), "/r/node", "a2 01 00 02 00"), "2.04 ")
+	until(t, "what comes next", func() bool { return said.has("/m/" + short("m2")) })
+}
+
+func TestLibcoapIsTriggered(t *testing.T) {
+	free, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := free.LocalAddr().String()
+	free.Close()
+	_, port, _ := net.SplitHostPort(addr)
+	var said lines
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	server := exec.CommandContext(ctx, "coap-server-notls", "-A", "127.0.0.1", "-p", port, "-d", "10", "-v", "7")
+	server.Stdout, server.Stderr = &said, &said
+	if err := server.Start(); err != nil {
+		t.Fatalf("coap-server-notls (Debian package libcoap3-bin): %v", err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- server.Wait() }()
+	defer func() { cancel(); <-ended }()
+	// The device has the resource once somebody puts something there.
+	until(t, "the device is there", func() bool {
+		return exec.CommandContext(ctx, "coap-client-notls", "-m", "put", "-e", "NONE", "-B", "1", "coap://"+addr+"/suit/trigger").Run() == nil && said.has("NONE")
+	})
+	w := newWorld(t)
+	n := named("node")
+	n.Address = addr
+	d, _ := w.add(n)
+	u := w.send(d, w.publish("app", "manifest", "m"))
+	until(t, "it is told", func() bool { return said.has("/m/" + short("m")) })
+	w.comes(d, u, "InFlight")
+}
+
+// with has devices told by another.
+func (w *world) with(f ota.Trigger) { w.trigger.Store(&f) }
