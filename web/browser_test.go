@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -21,7 +22,7 @@ var pictures = os.Getenv("UPDRAFT_TEST_PICTURES")
 type window struct {
 	t   *testing.T
 	ctx context.Context
-	// A complaint of the page with this in it is none; "": there is no such.
+	// Complaints of the page that match are none; "": there are no such.
 	bears string
 }
 
@@ -68,7 +69,7 @@ func (w *window) open(url string) {
 	go func() {
 		for m, err := range console {
 			bad := m.Type == chromedp.ConsoleError || m.Type == chromedp.ConsoleException || m.Type == chromedp.ConsoleWarning
-			if err == nil && bad && (w.bears == "" || !strings.Contains(m.Text, w.bears)) {
+			if err == nil && bad && (w.bears == "" || !regexp.MustCompile(w.bears).MatchString(m.Text)) {
 				w.t.Errorf("console: %s: %s", m.Type, m.Text)
 			}
 		}

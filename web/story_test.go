@@ -170,3 +170,41 @@ func TestAFleetToLookAt(t *testing.T) {
 	one.gallery("updates")
 	one.accessible("updates to a version")
 }
+
+// What strangers wrote is read and not run, and forms made of it work.
+func TestHostileNamesInABrowser(t *testing.T) {
+	w := start(t)
+	const evil = `"><img src=x onerror=alert(1)>'{{7*7}}`
+	id := strings.ReplaceAll(evil, " ", "\u2060") // spaces are none in an id
+	p := w.put(id, `<script>alert(1)<\script>`, "x", "manifest", "m")
+	w.send(w.device(evil), p)
+	one := browse(t, w.srv.URL, "")
+	one.sees(evil)
+	one.click(`.apps a.name`)
+	one.sees(id)
+	one.sees(`script>`)
+	one.live()
+	one.click(`#notify summary`)
+	one.types(`#notify textarea`, "dead.example")
+	one.click(`#notify button`)
+	one.sees("did not take " + id)
+	one.click(`.version header button`)
+	one.sees("Delete " + id)
+	one.do(chromedp.KeyEvent(kb.Escape))
+	one.click(`.version details summary`)
+	one.click(`.version details a`)
+	one.sees("Devices / " + evil)
+}
+
+// A line that is cut is taken up again, and the page shows what it missed; if
+// there is no way back, the page says so.
+func TestALineThatIsCut(t *testing.T) {
+	w := start(t)
+	one := browse(t, w.srv.URL, "htmx:sse:error|ERR_INCOMPLETE_CHUNKED_ENCODING|status of 429")
+	one.live()
+	w.srv.CloseClientConnections()
+	w.put("meanwhile", "f", "x")
+	one.sees("meanwhile")
+	w.pages.Close()
+	one.sees("not connected")
+}
