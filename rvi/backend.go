@@ -65,7 +65,8 @@ type Backend struct {
 	mu        sync.Mutex
 	talks     map[string]*talk // by prefix
 	byDevice  map[ota.DeviceID][]*talk
-	strangers map[*talk]bool // with vehicles that nobody registered
+	strangers map[*talk]bool        // with vehicles that nobody registered
+	met       map[ota.DeviceID]bool // that were there since the start
 	closed    bool
 	working   sync.WaitGroup
 }
@@ -83,7 +84,7 @@ func NewBackend(o BackendOptions) *Backend {
 		o.Now = time.Now
 	}
 	return &Backend{opt: o, slots: make(chan struct{}, atWork), told: rate.NewLimiter(1, 20),
-		talks: map[string]*talk{}, byDevice: map[ota.DeviceID][]*talk{}, strangers: map[*talk]bool{}}
+		talks: map[string]*talk{}, byDevice: map[ota.DeviceID][]*talk{}, strangers: map[*talk]bool{}, met: map[ota.DeviceID]bool{}}
 }
 
 // AttachNode makes the backend's services ones of a node in this process. It
@@ -277,6 +278,16 @@ func (b *Backend) owned(t *talk, by ota.DeviceID) {
 	case !t.ended:
 		b.strangers[t] = true
 	}
+}
+
+// meets reports whether this is the first time since the start that a device is
+// there.
+func (b *Backend) meets(id ota.DeviceID) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	first := !b.met[id]
+	b.met[id] = true
+	return first
 }
 
 // grumble logs what went wrong in a talk; not too often, as a peer may be the cause.

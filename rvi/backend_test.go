@@ -656,3 +656,21 @@ func TestABlockHoldsBackWhatWasAccepted(t *testing.T) {
 		c.hears("notify d-file e-file")
 	})
 }
+
+// A server that ends right after it took a report may lose the list that
+// followed. It asks for it when it meets the vehicle again.
+func TestTheListOfARestartedServer(t *testing.T) {
+	bubble(t, func(t *testing.T, s *server) {
+		c := s.register("V1")
+		c.comes()
+		c.refuses("", Packages{From: c.who, Form: Dialect2015})
+		c.hears() // it is new, and tells its list by itself
+		s.restart()
+		c.comes()
+		c.hears("getpackages")
+		c.goes()
+		s.wait(time.Minute)
+		c.comes()
+		c.hears()
+	})
+}

@@ -232,6 +232,9 @@ func (t *talk) greeting(ctx context.Context) {
 	}
 	t.resume(ctx, queue)
 	t.offerOf(ctx, queue, true)
+	if t.b.meets(t.device) && t.last() != Unknown && t.vehicle == nil {
+		t.askForList(ctx) // the last one may have been lost as the server ended
+	}
 }
 
 // tick does what is due.

@@ -368,3 +368,22 @@ func TestDirectoriesThatAreNotOurs(t *testing.T) {
 	}
 	v.stop()
 }
+
+// What was accepted just before the backend went away is asked for anew when it
+// is back, not when time is up.
+func TestWhatIsWantedIsAskedForAgainAfterABreak(t *testing.T) {
+	inside(t, Dialect2015, func(v *vehicle) {
+		v.start()
+		v.linked(true)
+		v.must(notify15(ghc, 21))
+		got := v.fetch(ota.FetchRequest{Update: unit.ID()})
+		first := v.said()
+		v.linked(false)
+		v.linked(true)
+		if d := cmp.Diff(first, v.said()); d != "" || len(first) != 1 || first[0].Service() != ServiceStart {
+			t.Errorf("first %v, then %s", first, d)
+		}
+		v.linked(false)
+		<-got.done
+	})
+}

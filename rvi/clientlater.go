@@ -2,6 +2,8 @@ package rvi
 
 import (
 	"context"
+	"maps"
+	"slices"
 
 	"github.com/updraft-ota/updraft/ota"
 )
@@ -11,6 +13,7 @@ func (c *Client) reappeared(ctx context.Context) {
 	c.mu.Lock()
 	units := c.device.Back(c.opt.Now())
 	clear(c.failed)
+	asks := ordered(slices.Collect(maps.Keys(c.device.asked))) // it may not have heard
 	var reports []Unit
 	for _, r := range c.memory.Reports {
 		if !r.Sure {
@@ -18,6 +21,9 @@ func (c *Client) reappeared(ctx context.Context) {
 		}
 	}
 	c.mu.Unlock()
+	for _, u := range asks {
+		c.ask(ctx, u)
+	}
 	for _, u := range units {
 		c.acknowledge(ctx, u)
 	}
