@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -203,6 +204,68 @@ func spoil(t *testing.T, path string) {
 	image[len(image)/2] ^= 0x10
 	if err := os.WriteFile(path, image, 0o600); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A device that loses its power anywhere ends up with the image installed, and
+// its server knows; whatever was told twice counts as once there.
+func TestADeviceSwitchedOffAnywhere(t *testing.T) {
+	for _, at := range []struct {
+		kind string
+		n    int // of that kind
+	}{{Told, 1}, {Fetched, 1}, {Fetched, 2}, {Installed, 1}, {Rebooting, 1}, {Outcome, 1}, {Started, 2}, {Reported, 1}} {
+		t.Run(fmt.Sprint(at.kind, at.n), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			url, manifest := w.publish(w.release(7))
+			w.wants(url, manifest)
+			ctx, cut := context.WithCancel(t.Context())
+			c, log := w.lamp(func(c *Config) { c.Server = "coap://" + w.addr })
+			left := at.n
+			c.Tell = func(e Event) {
+				log.add(e)
+				if e.Kind != at.kind {
+					return
+				}
+				if left--; left == 0 {
+					cut()
+				}
+			}
+			d, err := New(c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := d.Run(ctx, socket(t)); err != nil {
+				t.Fatal(err)
+			}
+			cut()
+			c.Tell = log.add
+			again, _ := w.run(c)
+			until(t, "it to be settled", func() bool {
+				now := again.flash.now()
+				return now.Trial == nil && now.Active == 1 && now.Outcome != nil && now.Outcome.Reported
+			})
+			holds(t, c, 1, w.files["/fw/slot1.7.bin"])
+			for _, s := range w.outcomes("/r/dev-1") {
+				if *s.Code > uint8(ota.AlreadyProcessed) || s.Sequence != 7 {
+					t.Errorf("reported %+v: %v", s, log.kinds())
+				}
+			}
+		})
+	}
+}
+
+func until(t *testing.T, what string, true func() bool) {
+	t.Helper()
+	patience := time.After(time.Minute)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !true() {
+		select {
+		case <-tick.C:
+		case <-patience:
+			t.Fatalf("gave up waiting for %s", what)
+		}
 	}
 }
 

@@ -30,6 +30,10 @@ func newLab(t *testing.T, args ...string) *lab {
 		args: append([]string{"--coaps-port", "0", "--coap-tcp-port", "0", "--suit-trusted-keys", l.author + ".pub"}, args...)}
 	l.run("suit", "keygen", "--out", l.author)
 	l.start()
+	until(t, "the server to tell where it listens", func() bool {
+		_, err := os.Stat(filepath.Join(l.dir, "addresses.json"))
+		return err == nil
+	})
 	return l
 }
 
@@ -184,11 +188,12 @@ func (d *small) register(name, vendor, class string, more ...string) {
 	d.args = append(d.args, "--credentials", filepath.Join(d.files, name+".json"), "--poll", "1s")
 }
 
-// play starts the device.
+// play starts the device, and waits until it listens.
 func (d *small) play(args ...string) {
 	d.Helper()
 	cmd := exec.Command(program(d.T, "updraft"), append(append([]string{"sim", "coap", "--data", d.flash, "-o", "json"}, d.args...), args...)...)
 	d.process = launch(d.T, "device", cmd)
+	d.tells(`"listening"`)
 }
 
 // serverFlags make the device speak to the server, over coaps or plain coap.
