@@ -310,8 +310,15 @@ func TestKeysOfAnotherHand(t *testing.T) {
 			t.Errorf("%s: it was let in", what)
 		}
 	}
+	open := w.mustDialDTLS(key)
+	wantString(t, "over a session", w.get(open, "/app/file1"), "2.05 "+content)
 	if err := w.RemoveDevice(w.ctx, ns, d.ID); err != nil {
 		t.Fatal(err)
+	}
+	for _, path := range []string{"/app/file1", "/.well-known/core", "/u/node"} {
+		if got := w.get(open, path); !strings.HasPrefix(got, "4.0") {
+			t.Errorf("it was removed, and over its session %s is %.20s", path, got)
+		}
 	}
 	if !w.refused(key) {
 		t.Error("it was removed, and let in")

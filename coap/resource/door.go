@@ -37,6 +37,7 @@ type Door struct {
 
 	mu        sync.RWMutex
 	elsewhere map[string]ota.Namespace // of identities, if not the default one
+	gone      map[string]bool          // identities that were removed
 }
 
 var _ coap.ContentHandler = (*Door)(nil)
@@ -44,7 +45,7 @@ var _ coap.ContentHandler = (*Door)(nil)
 // New makes a door. Close it when nothing serves it any more.
 func New(o Options) *Door {
 	o.Log = cmp.Or(o.Log, slog.Default())
-	d := &Door{Options: o, files: newFiles(o.Fleet), elsewhere: map[string]ota.Namespace{}}
+	d := &Door{Options: o, files: newFiles(o.Fleet), elsewhere: map[string]ota.Namespace{}, gone: map[string]bool{}}
 	d.talks = newTalks(d)
 	d.ctx, d.close = context.WithCancel(context.Background())
 	d.Handle("/", fileHandler{d})

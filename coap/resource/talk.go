@@ -41,6 +41,8 @@ const atWork = 64
 type talk struct {
 	id    ota.DeviceID
 	moved atomic.Int64 // when a block of anything went out to it, in Unix nanoseconds
+	// It has answered at the address it has now.
+	answered atomic.Bool
 
 	// Guarded by talks.mu.
 	busy    bool
@@ -224,11 +226,16 @@ func (t *talks) place(k *talk, address string) {
 	addr, _ := netip.ParseAddr(host) // a name is nobody's address
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	addr = addr.Unmap()
+	if k.addr == addr {
+		return
+	}
+	k.answered.Store(false)
 	if t.byAddr[k.addr] == k {
 		delete(t.byAddr, k.addr)
 	}
-	if k.addr = addr.Unmap(); k.addr.IsValid() {
-		t.byAddr[k.addr] = k
+	if k.addr = addr; addr.IsValid() {
+		t.byAddr[addr] = k
 	}
 }
 

@@ -102,6 +102,11 @@ func TestATriggeredDeviceFetchesAndReports(t *testing.T) {
 	wantString(t, "told", url, "coap://"+w.addr+"/m/"+short(text))
 	w.comes(d, u, "InFlight")
 
+	if m := w.node(); len(m.block("/app/file1", 0)) != 64 {
+		t.Error("it gets no blocks")
+	} else if m.szx = 6; len(m.block("/app/file1", 1)) != 1024 { // more than an address gets that has not proven itself
+		t.Error("it answered where it was told, and is not trusted")
+	}
 	c := w.dial() // from the address that was told
 	c.Block = 256
 	wantString(t, "manifest", w.get(c, strings.TrimPrefix(url, "coap://"+w.addr)), "2.05 "+text)

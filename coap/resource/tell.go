@@ -185,6 +185,7 @@ func (l *look) trigger(ctx context.Context) (time.Time, error) {
 	if why != nil {
 		return l.returned(ctx, why.Error())
 	}
+	l.answered.Store(true)
 	l.up.Heard()
 	return l.now.Add(stalled), nil
 }

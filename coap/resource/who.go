@@ -1,6 +1,8 @@
 package resource
 
 import (
+	"net/netip"
+
 	"github.com/updraft-ota/updraft/coap"
 	"github.com/updraft-ota/updraft/ota"
 )
@@ -56,13 +58,28 @@ func (d *Door) PSK(identity string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.gone, identity)
 	if ns != ota.DefaultNamespace {
-		d.mu.Lock()
-		defer d.mu.Unlock()
 		d.elsewhere[identity] = ns
 	}
 	return []byte(k.Key), nil
 }
+
+// Gone tells that a device was removed: sessions it has open get nothing more.
+func (d *Door) Gone(id ota.DeviceID) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.gone) >= maxGone {
+		clear(d.gone) // sessions that old have mostly ended
+	}
+	d.gone[string(id)] = true
+	delete(d.elsewhere, string(id))
+}
+
+// maxGone bounds the removed devices that are remembered.
+const maxGone = 100_000
 
 // namespaceOf is the namespace of a peer: that of its key, and the default one
 // for all others.
@@ -83,5 +100,16 @@ func (d *Door) mayRead(p coap.Peer) bool {
 	if p.Security == coap.NoSecurity {
 		return !d.Private
 	}
-	return !ota.IsEnrolment(p.Identity)
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return !ota.IsEnrolment(p.Identity) && !d.gone[p.Identity]
+}
+
+// Trusted reports whether an address has proven itself by answering what it was
+// told there: many microcontrollers know no Echo option (see coap.Server).
+func (d *Door) Trusted(a netip.AddrPort) bool {
+	d.talks.mu.RLock()
+	defer d.talks.mu.RUnlock()
+	k := d.talks.byAddr[a.Addr().Unmap()]
+	return k != nil && k.answered.Load()
 }

@@ -94,7 +94,8 @@ func newWorld(t *testing.T, change ...func(*resource.Options)) *world {
 	}
 	log := slog.New(slog.NewTextHandler(w.log, nil))
 	w.Fleet = fleet.New(fleet.Options{Store: db, Blobs: blobs, Now: w.clock, Log: log,
-		CoAPRoot: func() string { return "coap://" + w.addr }, Trigger: w})
+		CoAPRoot: func() string { return "coap://" + w.addr }, Trigger: w,
+		DeviceGone: func(id ota.DeviceID) { w.door.Gone(id) }})
 	o := resource.Options{Fleet: w.Fleet, Log: log}
 	for _, c := range change {
 		c(&o)
@@ -106,7 +107,7 @@ func newWorld(t *testing.T, change ...func(*resource.Options)) *world {
 
 func (w *world) serve() {
 	ctx, cancel := context.WithCancel(context.Background())
-	s := &coap.Server{Handler: w.door, Log: slog.New(slog.NewTextHandler(w.log, nil))}
+	s := &coap.Server{Handler: w.door, Trusted: w.door.Trusted, Log: slog.New(slog.NewTextHandler(w.log, nil))}
 	var running sync.WaitGroup
 	udp, safe := w.packets(), w.packets()
 	w.addr, w.safe = udp.LocalAddr().String(), safe.LocalAddr().String()

@@ -34,7 +34,7 @@ type constrained struct {
 func (s *server) openConstrained(ctx context.Context, cert *certificate) (_ *constrained, err error) {
 	c := &constrained{}
 	c.door = resource.New(resource.Options{Fleet: s.fleet, Private: !s.CoAPPublic, Trusting: s.Auth == AuthNone, Root: c.root(s), Log: s.log})
-	c.server = &coap.Server{Handler: c.door, Log: s.log}
+	c.server = &coap.Server{Handler: c.door, Trusted: c.door.Trusted, Log: s.log}
 	if !s.WithCoAPServer {
 		return c, nil
 	}
@@ -144,6 +144,13 @@ func (c *constrained) links() []ota.Link {
 		return nil
 	}
 	return c.door.Links()
+}
+
+// gone tells that a device was removed.
+func (c *constrained) gone(id ota.DeviceID) {
+	if c != nil {
+		c.door.Gone(id)
+	}
 }
 
 // stop ends all conversations. What devices have not got they ask for again.

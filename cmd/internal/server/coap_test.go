@@ -2,6 +2,10 @@ package server
 
 import (
 	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
 	"mime/multipart"
 	"net"
 	"net/http"
@@ -10,8 +14,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/updraft-ota/updraft/coap"
 )
 
 // upload sends files to POST /publish, as curl does in seed 003.
@@ -104,5 +111,84 @@ func TestAPortThatIsTaken(t *testing.T) {
 	}
 	if err := Run(t.Context(), c, Hooks{Log: new(syncBuffer)}); err == nil || !strings.Contains(err.Error(), "--coap-port") {
 		t.Errorf("%v", err)
+	}
+}
+
+// Devices prove who they are by keys and by certificates, on one port.
+func TestDevicesThatProveWhoTheyAre(t *testing.T) {
+	c := testConfig(t.TempDir())
+	dir := t.TempDir()
+	path := func(name string) string { return filepath.Join(dir, name) }
+	c.Auth, c.HTTPS, c.CoAPS, c.CoAPSTCP, c.CoAPPublic = AuthNone, 0, 0, 0, false
+	c.TLSCert, c.TLSKey, c.CoAPSClientCA = path("server.crt"), path("server.key"), path("device.crt")
+	const id = "0198c0de-0000-7000-8000-00000000000a"
+	makeCertificate(t, "localhost", c.TLSCert, c.TLSKey)
+	makeCertificate(t, id, path("device.crt"), path("device.key")) // its own authority
+	makeCertificate(t, id, path("forged.crt"), path("forged.key"))
+	l := start(t, c)
+	l.upload("a", map[string]string{"manifest": "the manifest"})
+	add := func(body string) (k struct {
+		PSKIdentity string `json:"psk_identity"`
+		PSKKey      string `json:"psk_key"`
+	}) {
+		t.Helper()
+		resp, err := http.Post("http://"+l.HTTP+"/api/v1/devices/constrained", "application/json", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		if err := json.NewDecoder(resp.Body).Decode(&k); resp.StatusCode != http.StatusCreated || err != nil {
+			t.Fatalf("%s, %v", resp.Status, err)
+		}
+		return k
+	}
+	key := add(`{"deviceName":"keyed","vendor":"example.com","class":"c","psk":true}`)
+	add(`{"uuid":"` + id + `","deviceName":"certified","vendor":"example.com","class":"c"}`)
+
+	root := "coaps://" + l.CoAPS
+	for _, tt := range []struct {
+		about, url, want string
+		args             []string
+	}{
+		{"a key", root + "/a/manifest", "the manifest", []string{"-u", key.PSKIdentity, "-k", key.PSKKey}},
+		{"a certificate", root + "/a/manifest", "the manifest", []string{"-n", "-c", path("device.crt"), "-j", path("device.key"), "-C", c.TLSCert}},
+		{"a certificate over TLS", "coaps+tcp://" + l.CoAPSTCP + "/a/manifest", "the manifest", []string{"-n", "-c", path("device.crt"), "-j", path("device.key"), "-C", c.TLSCert}},
+		{"nothing, over TLS", "coaps+tcp://" + l.CoAPSTCP + "/a/manifest", "", []string{"-n", "-R", c.TLSCert}},
+		{"nothing", "coap://" + l.CoAP + "/a/manifest", "", nil},
+	} {
+		if got := libcoap(t, "coap-client-openssl", append(tt.args, "-m", "get", "-B", "5", tt.url)...); got != tt.want && !(tt.want == "" && !strings.Contains(got, "the manifest")) {
+			t.Errorf("with %s: %q", tt.about, got)
+		}
+	}
+	certified := func(name string) (coap.Message, error) {
+		cert, err := tls.LoadX509KeyPair(path(name+".crt"), path(name+".key"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		roots := x509.NewCertPool()
+		text, err := os.ReadFile(c.TLSCert)
+		if err != nil || !roots.AppendCertsFromPEM(text) {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		client, err := coap.DialDTLS(ctx, l.CoAPS, coap.DTLSClientConfig{Certificate: &cert, RootCAs: roots, ServerName: "127.0.0.1"})
+		if err != nil {
+			return coap.Message{}, err
+		}
+		defer client.Close()
+		return client.Post(ctx, "/r/certified", coap.CBOR, []byte("\xa1\x03\x07"))
+	}
+	if m, err := certified("device"); err != nil || m.Code != coap.Changed {
+		t.Errorf("a report: %v, %v", m.Code, err)
+	}
+	if m, err := certified("forged"); err == nil {
+		t.Errorf("a forged certificate: %v", m.Code)
+	}
+	if status, text := l.ask("GET", "/api/v1/devices/"+id, "", ""); status != 200 || !strings.Contains(text, `"sequence":7`) {
+		t.Errorf("%d %s", status, text)
+	}
+	if strings.Contains(l.log.String(), key.PSKKey) {
+		t.Error("a key is in the log")
 	}
 }

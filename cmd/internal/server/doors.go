@@ -65,6 +65,7 @@ func (s *server) open(db ota.Store, blobs ota.Blobs, keys []ed25519.PublicKey, s
 				issuer.Revoke(id)
 			}
 			s.vehicles.gone(id)
+			s.small.gone(id)
 		},
 		Log: s.log, Now: s.Now,
 	})
