@@ -280,3 +280,30 @@ func TestCore(t *testing.T) {
 		t.Errorf("%d bytes", len(all))
 	}
 }
+
+// Nothing is allocated for a block of a file that is being fetched: what a
+// device asks for over and over costs no more than reading it.
+func TestABlockNeedsNoMemory(t *testing.T) {
+	w := newWorld(t)
+	w.publish("a", "file", noise(9, 64<<10))
+	n := w.node()
+	n.block("/a/file", 0)
+	ask := []byte{0x40, 1, 0, 0, 0xb1, 'a', 0x04, 'f', 'i', 'l', 'e', 0xc2, 0, 0}
+	answer := make([]byte, 1500)
+	num := 0
+	allocs := testing.AllocsPerRun(2000, func() {
+		num = (num + 1) % 1000
+		n.id++
+		v := num<<4 | 2
+		ask[2], ask[3], ask[12], ask[13] = byte(n.id>>8), byte(n.id), byte(v>>8), byte(v)
+		if _, err := n.conn.Write(ask); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := n.conn.Read(answer); err != nil || got < 64 || answer[1] != byte(coap.ContentCode) {
+			t.Fatalf("%d: %x, %v", num, answer[:got], err)
+		}
+	})
+	if allocs >= 1 {
+		t.Errorf("%v allocations per block", allocs)
+	}
+}
