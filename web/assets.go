@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-//go:embed assets/*.css assets/*.js assets/*.svg assets/vendor/*.js assets/vendor/*.css
+//go:embed assets/*.css assets/*.js assets/*.svg assets/vendor/*.js assets/vendor/*.css assets/vendor/*.txt
 var files embed.FS
 
 // asset is a file under a name that changes with its content, so that browsers
@@ -28,8 +28,9 @@ var (
 	sseJS      = load("vendor/hx-sse.min.js")
 	updraftJS  = load("updraft.js")
 	markSVG    = load("updraft.svg")
+	licences   = load("vendor/licences.txt")
 
-	assets = byURL(picoCSS, updraftCSS, htmxJS, sseJS, updraftJS, markSVG)
+	assets = byURL(picoCSS, updraftCSS, htmxJS, sseJS, updraftJS, markSVG, licences)
 )
 
 func load(name string) asset {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -23,7 +24,8 @@ type window struct {
 	t   *testing.T
 	ctx context.Context
 	// Complaints of the page that match are none; "": there are no such.
-	bears string
+	bears   string
+	console *sync.WaitGroup // of those who listen to complaints
 }
 
 // browse opens a window of a new browser with its own profile, at a page.
@@ -33,7 +35,9 @@ func browse(t *testing.T, url, bears string) *window {
 	if err != nil {
 		t.Fatalf("install chromium (scripts/bootstrap test does): %v", err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	var console sync.WaitGroup
+	t.Cleanup(console.Wait)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	t.Cleanup(cancel)
 	opts := []chromedp.ExecAllocatorOption{chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir()), chromedp.WindowSize(1280, 900)}
 	for _, flag := range []string{"no-sandbox", "disable-gpu", "disable-dev-shm-usage", "disable-quic", "no-first-run",
@@ -45,7 +49,7 @@ func browse(t *testing.T, url, bears string) *window {
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
 	t.Cleanup(cancel)
-	w := &window{t, ctx, bears}
+	w := &window{t, ctx, bears, &console}
 	w.open(url)
 	return w
 }
@@ -55,7 +59,7 @@ func (w *window) another(url, bears string) *window {
 	w.t.Helper()
 	ctx, cancel := chromedp.NewContext(w.ctx, chromedp.WithNewWindow(true))
 	w.t.Cleanup(cancel)
-	v := &window{w.t, ctx, bears}
+	v := &window{w.t, ctx, bears, w.console}
 	v.open(url)
 	return v
 }
@@ -66,14 +70,14 @@ func (w *window) open(url string) {
 	w.t.Helper()
 	w.do() // starts it
 	console := chromedp.Console(w.ctx)
-	go func() {
+	w.console.Go(func() {
 		for m, err := range console {
 			bad := m.Type == chromedp.ConsoleError || m.Type == chromedp.ConsoleException || m.Type == chromedp.ConsoleWarning
 			if err == nil && bad && (w.bears == "" || !regexp.MustCompile(w.bears).MatchString(m.Text)) {
 				w.t.Errorf("console: %s: %s", m.Type, m.Text)
 			}
 		}
-	}()
+	})
 	w.do(chromedp.Navigate(url))
 }
 
@@ -103,7 +107,7 @@ func (w *window) misses(text string) {
 // until waits for what a script tells, also through a change of pages.
 func (w *window) until(script string) {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(w.ctx, 15*time.Second)
+	ctx, cancel := context.WithTimeout(w.ctx, time.Minute)
 	defer cancel()
 	for {
 		_, err := chromedp.Run(ctx, chromedp.Poll[bool](script))

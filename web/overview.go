@@ -2,7 +2,6 @@ package web
 
 import (
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,12 +15,6 @@ const (
 	maxDevices = 50
 	maxActive  = 3 // updates of a device in the list
 )
-
-// application is what the list says of one.
-type application struct {
-	Newest   ota.Package
-	Versions int
-}
 
 // overview is the first page.
 type overview struct {
@@ -49,37 +42,15 @@ func (p *Pages) overview(w http.ResponseWriter, r *http.Request, ns ota.Namespac
 	}
 	q := r.URL.Query()
 	o := overview{Query: strings.TrimSpace(q.Get("q"))}
-	packages, err := p.Fleet.Packages(r.Context(), ota.PackageFilter{Namespace: ns, Newest: true})
-	if err != nil {
+	if o.Apps, o.More, err = p.applications(r.Context(), ns, o.Query); err != nil {
 		return err
 	}
-	o.Apps, o.More = applications(packages, o.Query)
 	o.Devices, err = p.devices(r, ns, q.Get("from"))
 	o.Devices.Query = o.Query
 	if err != nil {
 		return err
 	}
 	return p.show(w, r, http.StatusOK, overviewPage(f, o))
-}
-
-// applications groups versions, which come by name and then the newest first,
-// into applications; those changed last come first.
-func applications(packages []ota.Package, query string) (list []application, more int) {
-	for _, p := range packages {
-		if !strings.Contains(strings.ToLower(p.ID.Name), strings.ToLower(query)) {
-			continue
-		}
-		if n := len(list); n > 0 && list[n-1].Newest.ID.Name == p.ID.Name {
-			list[n-1].Versions++
-			continue
-		}
-		list = append(list, application{p, 1})
-	}
-	slices.SortStableFunc(list, func(a, b application) int { return b.Newest.CreatedAt.Compare(a.Newest.CreatedAt) })
-	if more = len(list) - maxApps; more > 0 {
-		return list[:maxApps], more
-	}
-	return list, 0
 }
 
 func (p *Pages) devices(r *http.Request, ns ota.Namespace, from string) (l deviceList, err error) {

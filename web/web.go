@@ -33,6 +33,7 @@ type Options struct {
 type Pages struct {
 	Options
 	feed feed
+	apps applications
 	door http.Handler
 }
 

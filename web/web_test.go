@@ -354,3 +354,26 @@ func TestManyUpdates(t *testing.T) {
 	}
 	w.holds(w.page("/app?name=app"), "55 updates to this version", "5 older updates are not shown", "d54<")
 }
+
+// The list of applications is looked up anew when a package changed, and only
+// then.
+func TestTheListFollowsPackages(t *testing.T) {
+	w := start(t)
+	p := w.put("one", "f", "x")
+	for i := range 150 { // more events than are read at a time
+		w.device("d" + strconv.Itoa(i))
+	}
+	w.holds(w.page("/"), "one<")
+	d := w.device("kitchen")
+	w.send(d, p)
+	w.holds(w.page("/"), "one<", "d0<")
+	w.put("two", "f", "x")
+	w.put("one", "f", "y")
+	w.holds(w.page("/"), "two<", "2 versions")
+	if err := w.fleet.RemovePackage(w.ctx, ns, ota.PackageID{Name: "two", Version: "r1"}); err != nil {
+		t.Fatal(err)
+	}
+	if text := w.page("/"); strings.Contains(text, "two<") {
+		t.Errorf("what was deleted is shown:\n%s", text)
+	}
+}
