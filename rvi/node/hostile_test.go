@@ -143,7 +143,8 @@ func TestTenThousandRegistrations(t *testing.T) {
 	if s := n.state(); len(s.Local) != 100 || len(n.couriers) != 100 {
 		t.Errorf("%d services, %d addresses", len(s.Local), len(n.couriers))
 	}
-	if got := l.reasons(); !slices.Contains(got, "too_many_services") {
+	// Which of the two limits is met, and told of, depends on how fast that was.
+	if got := l.reasons(); !slices.Contains(got, "too_many_services") && !slices.Contains(got, "too_many_changes") {
 		t.Errorf("%d events", len(got))
 	}
 }
