@@ -50,8 +50,8 @@ func TestConstrainedDevices(t *testing.T) {
 	if err := w.fleet.Uplink(d.ID).Report(w.ctx, report); err != nil {
 		t.Fatal(err)
 	}
-	const tag = `<span class="tag busy">unauthenticated</span>`
-	w.holds(w.page("/device?id="+string(d.ID)), tag, "unauthenticated report: slot 1")
+	const tag = `<span class="tag busy">unauthenticated report</span>`
+	w.holds(w.page("/device?id="+string(d.ID)), tag, "FLASH_FAILED", ">slot 1<")
 	w.holds(w.page("/app?name=app"), tag)
 	w.holds(w.page("/device?id="+string(w.constrained("careful", false).ID)), "its key or certificate, over coaps")
 }
