@@ -25,7 +25,8 @@ type link struct {
 // maxAnswer is the longest answer a device takes from its server, in bytes.
 const maxAnswer = 4 << 10
 
-// use calls f with a client. After an error the next one gets another client.
+// use calls f with a client. After a failure of the network the next one gets
+// another client.
 func (l *link) use(ctx context.Context, f func(*coap.Client) error) error {
 	l.mu.Lock()
 	c := l.client
@@ -42,7 +43,7 @@ func (l *link) use(ctx context.Context, f func(*coap.Client) error) error {
 	}
 	l.mu.Unlock()
 	err := f(c)
-	if _, answered := errors.AsType[*coap.ResponseError](err); err != nil && !answered {
+	if _, answered := errors.AsType[*coap.ResponseError](err); err != nil && !answered && ctx.Err() == nil {
 		l.mu.Lock()
 		if l.client == c {
 			l.client = nil

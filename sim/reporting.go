@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"time"
 
 	"github.com/fxamacker/cbor/v2"
 
@@ -30,13 +31,19 @@ type status struct {
 // maxText is how much a device tells of what went wrong, in bytes.
 const maxText = 500
 
+// progressPatience is how long an update waits until the server knows how far
+// it is.
+const progressPatience = 15 * time.Second
+
 // progress tells the server where an update is. It does not matter if that
 // gets lost.
 func (d *Device) progress(ctx context.Context, state uint8, sequence uint64) {
 	if d.Server == "" || d.path() == "" {
 		return
 	}
-	if err := d.post(ctx, status{State: state, Sequence: sequence}); err != nil && ctx.Err() == nil {
+	soon, cancel := context.WithTimeout(ctx, progressPatience)
+	defer cancel()
+	if err := d.post(soon, status{State: state, Sequence: sequence}); err != nil && ctx.Err() == nil {
 		d.trouble("report progress", err)
 	}
 }

@@ -114,6 +114,9 @@ func (d *Device) try(ctx context.Context, b *board, t *trial) error {
 	if err == nil {
 		err = b.bootable(m)
 	}
+	if ctx.Err() != nil {
+		return nil // switched off before it was sure
+	}
 	if err != nil {
 		now := d.flash.now()
 		d.tell(Event{Kind: WentBack, Slot: &now.Active, Text: err.Error()})
