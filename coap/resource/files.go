@@ -39,6 +39,9 @@ func (f *files) close() { f.shelf.close() }
 // fileHandler serves files.
 type fileHandler struct{ *Door }
 
+// largest is the size of blocks to whoever does not ask for smaller ones: 1024.
+const largest = 6
+
 // immutable is for how long caches may keep what never changes.
 const immutable = 365 * 24 * time.Hour
 
@@ -86,7 +89,10 @@ var errClosedDoor = ota.Fail(ota.KindUnauthenticated, "closed_door", "files are 
 
 // content is a file as it goes out to a peer.
 func (h fileHandler) content(r *coap.Request, b *book) coap.Content {
-	block, _ := r.Block2()
+	block, asked := r.Block2()
+	if !asked || block.SZX > largest {
+		block.SZX = largest
+	}
 	h.follow(r, h.files.transfers.note(r, b, block), block.Num == 0)
 	c := coap.Content{Body: b, Size: b.size, ETag: b.etag, Format: coap.OctetStream}
 	path := r.PathBytes()

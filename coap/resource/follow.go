@@ -10,8 +10,8 @@ import (
 
 // What devices fetch tells how far they are, without their help: that is known
 // from the blocks that go out. Whose they are is known over coaps; over plain
-// CoAP the address, or ?d=DEVICE, is a hint that nothing but progress is made
-// of.
+// CoAP the address of one that answered there is a hint that nothing but progress
+// is made of, and so is ?d=UUID for one that is believed without proof.
 
 // follow finds the talk with the device that begins to fetch a file, nil if
 // there is none.
@@ -26,9 +26,13 @@ func (t *talks) follow(r *coap.Request, at *transfer) *following {
 	case r.Peer.Security != coap.NoSecurity:
 		k = t.byID[ota.DeviceID(r.Peer.Identity)]
 	case given:
-		k = t.byID[ota.DeviceID(hint)]
+		if k = t.byID[ota.DeviceID(hint)]; k != nil && !k.open {
+			k = nil
+		}
 	default:
-		k = t.byAddr[r.Peer.Addr.Addr().Unmap()]
+		if k = t.byAddr[r.Peer.Addr.Addr().Unmap()]; k != nil && !k.open && !k.answered.Load() {
+			k = nil
+		}
 	}
 	if k == nil {
 		return nil

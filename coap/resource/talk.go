@@ -49,6 +49,7 @@ type talk struct {
 	news    news
 	timer   *time.Timer
 	addr    netip.Addr                // where it is; not valid if that is not known
+	open    bool                      // whoever says to be the device is believed
 	fetches map[ota.Digest]*following // what it fetches, or has fetched
 	update  ota.Update                // that was looked at last
 }

@@ -179,7 +179,7 @@ func TestTheOutcomeBySlot(t *testing.T) {
 	w := newWorld(t)
 	w.with(f)
 	n := named("node")
-	n.Address = "127.0.0.1:1"
+	n.Address, n.Plain = "127.0.0.1:1", true
 	d, _ := w.add(n)
 	p := w.publish("fw/app/board", "app-slot0.riot.suit.5.bin", "m0", "app-slot1.riot.suit.5.bin", "m1", "app-slot1.5.riot.bin", "image one")
 	u := w.send(d, p)
@@ -214,6 +214,26 @@ func TestNoReportForADay(t *testing.T) {
 	w.advance(24 * time.Hour)
 	w.poke(d)
 	until(t, "the end", func() bool { return strings.HasPrefix(w.update(d, u), "Failed: no report") })
+}
+
+// What is fetched in a device's name moves its update only if it is believed
+// without proof.
+func TestHintsOfWhoFetches(t *testing.T) {
+	w := newWorld(t)
+	w.with(&fake{})
+	open, keyed := named("open"), named("keyed")
+	open.Plain, keyed.PSK = true, true
+	a, _ := w.add(open)
+	b, _ := w.add(keyed)
+	p := w.publish("app", "manifest", noise(10, 700), "file1", noise(11, 700))
+	ua, ub := w.send(a, p), w.send(b, p)
+	until(t, "they wait", func() bool { return w.door.Waiting() == 2 })
+	for _, d := range []ota.Device{b, a} {
+		c := w.dial()
+		w.get(c, "/app/file1?d="+string(d.ID))
+	}
+	w.comes(a, ua, "InFlight (sent)")
+	wantString(t, "the other", w.update(b, ub), "Pending")
 }
 
 // lines is what a program says, as it says it.

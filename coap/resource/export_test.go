@@ -1,0 +1,13 @@
+package resource
+
+// Waiting counts the devices that have updates, and were looked at.
+func (d *Door) Waiting() (n int) {
+	d.talks.mu.RLock()
+	defer d.talks.mu.RUnlock()
+	for _, k := range d.talks.byID {
+		if k.update.ID != "" {
+			n++
+		}
+	}
+	return n
+}
