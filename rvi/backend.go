@@ -147,7 +147,7 @@ func (b *Backend) Run(ctx context.Context) error {
 				return nil
 			}
 		default:
-			b.tell(id, n)
+			b.tell(ctx, id, n)
 		}
 	}
 }
@@ -156,16 +156,19 @@ const feedRetry = 5 * time.Second
 
 // tell passes a notice on to its device. If that is not on the line it may be
 // one that was unknown when it came.
-func (b *Backend) tell(id ota.DeviceID, n ota.Notice) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+func (b *Backend) tell(ctx context.Context, id ota.DeviceID, n ota.Notice) {
 	note := func(news *news) { news.offered = true }
 	switch n.(type) {
 	case ota.ListWanted:
 		note = func(news *news) { news.listed = true }
+		if err := wantList(ctx, b.opt.Devices.Push(id), true); err != nil && !gone(err) {
+			b.opt.Log.Error("rvi: that a list is wanted cannot be kept", "device", id, "err", err)
+		}
 	case ota.Withdrawn:
 		return // what has not begun is not told of (rvi.md 4.9)
 	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	for _, t := range b.byDevice[id] {
 		b.note(t, note)
 	}

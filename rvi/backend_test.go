@@ -462,6 +462,28 @@ func TestWhatTheOperatorWants(t *testing.T) {
 	})
 }
 
+func TestAListIsWantedUntilItComes(t *testing.T) {
+	bubble(t, func(t *testing.T, s *server) {
+		c := s.register("V1")
+		if err := s.WantList(t.Context(), ota.DefaultNamespace, c.id); err != nil {
+			t.Fatal(err)
+		}
+		c.hears() // it is away
+		s.restart()
+		c.comes()
+		c.hears("getpackages")
+		c.goes() // before it has answered
+		s.wait(Quiet)
+		c.comes()
+		c.hears("getpackages")
+		c.refuses("", Packages{From: c.who, Form: Dialect2015})
+		c.goes()
+		s.wait(Quiet)
+		c.comes()
+		c.hears()
+	})
+}
+
 func TestTheWindow(t *testing.T) {
 	bubble(t, func(t *testing.T, s *server) {
 		c := s.register("")
@@ -534,6 +556,21 @@ func TestWhatOperatorsSee(t *testing.T) {
 		s.take()
 		if got := s.backend.Links(); len(got) != 0 {
 			t.Errorf("%+v", got)
+		}
+	})
+}
+
+func TestAVehicleWithoutServicesIsKnownNevertheless(t *testing.T) {
+	bubble(t, func(t *testing.T, s *server) {
+		c := s.register("V1")
+		peers := []node.LinkInfo{{Peer: c.peer(), Entitled: true}, {Peer: node.Peer{Prefix: "genivi.org/vin/V2/"}, Entitled: true}}
+		s.backend.links = func() []node.LinkInfo { return peers }
+		got := map[string]ota.DeviceID{}
+		for _, l := range s.backend.Links() {
+			got[l.Peer] = l.Device
+		}
+		if d := cmp.Diff(map[string]ota.DeviceID{c.prefix: c.id, "genivi.org/vin/V2/": ""}, got); d != "" {
+			t.Error(d)
 		}
 	})
 }

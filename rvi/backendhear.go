@@ -98,7 +98,7 @@ func (t *talk) hear(ctx context.Context, m BackendMessage) error {
 	case Report:
 		return t.reported(ctx, m)
 	case Packages:
-		return t.push.Installed(ctx, m.Inventory())
+		return t.listed(ctx, m.Inventory())
 	}
 	return nil
 }

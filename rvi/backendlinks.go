@@ -2,6 +2,7 @@ package rvi
 
 import (
 	"cmp"
+	"context"
 	"math"
 	"slices"
 	"time"
@@ -30,6 +31,8 @@ func (b *Backend) Links() []ota.Link {
 			b.mu.Unlock()
 			if t != nil {
 				t.show(&l)
+			} else if who, err := IdentityOf(l.Peer); err == nil {
+				l.Device, _ = b.find(context.Background(), who) // "" if nobody knows
 			}
 			list = append(list, l)
 		}

@@ -208,12 +208,6 @@ func (t *talk) obey(ctx context.Context, o Order) []Order {
 	return next.Send
 }
 
-// askForList asks for what the vehicle has installed.
-func (t *talk) askForList(ctx context.Context) {
-	form := FormFor(t.dialect(), ServiceGetPackages, t.b.opt.Compatible)
-	t.say(ctx, ServiceGetPackages, GetPackages{form}.AppendParams(nil))
-}
-
 // sayOf sends the message about a file that an order wants. That the file is
 // begun, or was sent as a whole, is written down before it is told.
 func (t *talk) sayOf(ctx context.Context, o Order, f *sending) error {

@@ -130,12 +130,7 @@ func (t *talk) known(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	id := who.Device
-	if id != "" {
-		err = t.b.opt.Devices.Known(ctx, id)
-	} else {
-		id, err = t.b.opt.Devices.Vehicle(ctx, who.VIN)
-	}
+	id, err := t.b.find(ctx, who)
 	if gone(err) {
 		t.b.owned(t, "")
 		return ota.Fail(ota.KindForbidden, "unknown_device", "nobody registered a device for %s", t.prefix)
@@ -151,6 +146,17 @@ func (t *talk) known(ctx context.Context) error {
 	t.push, t.contact = push, kept
 	t.b.owned(t, id)
 	return nil
+}
+
+// find is the device of a vehicle; it fails as Devices does.
+func (b *Backend) find(ctx context.Context, who Identity) (ota.DeviceID, error) {
+	if who.Device == "" {
+		return b.opt.Devices.Vehicle(ctx, who.VIN)
+	}
+	if err := b.opt.Devices.Known(ctx, who.Device); err != nil {
+		return "", err
+	}
+	return who.Device, nil
 }
 
 // doubt asks again whether the device is known; if not, it gets nothing more.
@@ -232,8 +238,12 @@ func (t *talk) greeting(ctx context.Context) {
 	}
 	t.resume(ctx, queue)
 	t.offerOf(ctx, queue, true)
-	if t.b.meets(t.device) && t.last() != Unknown && t.vehicle == nil {
+	switch {
+	case t.push == nil: // the device is gone
+	case t.b.meets(t.device) && t.last() != Unknown && t.vehicle == nil:
 		t.askForList(ctx) // the last one may have been lost as the server ended
+	default:
+		t.owedList(ctx)
 	}
 }
 

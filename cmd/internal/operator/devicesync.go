@@ -32,12 +32,13 @@ func deviceSync(o *options) *cobra.Command {
 				fmt.Fprintf(w, "%s is asked now. updraft device show %s tells when the list came.\n", name, d.Uuid)
 				return
 			}
-			fmt.Fprintf(w, "%s is not linked, and cannot be asked now: the list comes when it next tells it by itself.\n", name)
+			fmt.Fprintf(w, "%s is not linked: it is asked when it next links over RVI. Over HTTP a device tells its list by itself.\n", name)
 		})
 	})
 	c.Long += `
 
-A device that is linked, as over RVI, is asked at once. Others cannot be reached:
-one that polls over HTTP tells its list by itself, at least after each install.`
+A device that is linked over RVI is asked at once, others when they next link.
+One that polls over HTTP cannot be asked: it tells its list by itself, at least
+after each install.`
 	return c
 }
