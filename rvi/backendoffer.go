@@ -108,7 +108,7 @@ func (t *talk) notice(entries []ota.QueueEntry) (m Notify, n int) {
 	if d == Dialect2015 {
 		for _, e := range entries[:n] {
 			file := e.Package.Main()
-			m.Packages = append(m.Packages, OfferedPackage{Package: e.Update.Package, Size: file.Size, SHA256: file.SHA256})
+			m.Packages = append(m.Packages, OfferedPackage{Package: e.Update.Package, Size: file.Size, SHA256: file.SHA256, Confirm: e.Update.Confirm})
 		}
 	}
 	if d != Dialect2015 || dual {

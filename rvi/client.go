@@ -117,7 +117,7 @@ func NewClient(o ClientOptions) (*Client, error) {
 	if o.Window == 0 {
 		o.Window = DefaultWindow
 	}
-	if _, err := IdentityOf(o.Identity().Prefix()); err != nil {
+	if err := o.Identity().Check(); err != nil {
 		return nil, err
 	}
 	d, err := openFolder(o.Dir)

@@ -239,6 +239,19 @@ func TestAnAbortTakesEverythingBackButWhatIsBeingInstalled(t *testing.T) {
 	})
 }
 
+func TestAPackageMayNeedConsent(t *testing.T) {
+	inside(t, Dialect2015, func(v *vehicle) {
+		v.start()
+		v.linked(true)
+		n := notify15(ghc, 4)
+		n.Packages[0].Confirm = true
+		v.must(n)
+		if offers, _ := v.client.Pending(t.Context()); len(offers) != 1 || !offers[0].Confirm {
+			t.Error(offers)
+		}
+	})
+}
+
 func TestAnUpdateIsOfferedTwice(t *testing.T) {
 	update := Unit{Update: someUpdate}
 	notify16 := Notify{Services: DefaultBackend(), Update: &OfferedUpdate{Update: someUpdate, Confirm: true, Description: "d", Size: 4}}

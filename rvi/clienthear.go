@@ -164,7 +164,7 @@ func (c *Client) offersOf(m Notify) (list []told) {
 		c.memory.Family = Dialect2015
 	}
 	for _, p := range m.Packages {
-		list = append(list, told{Unit: Unit{Package: p.Package}, Package: p.Package, Size: p.Size, SHA256: p.SHA256, At: now})
+		list = append(list, told{Unit: Unit{Package: p.Package}, Package: p.Package, Size: p.Size, SHA256: p.SHA256, Confirm: p.Confirm, At: now})
 	}
 	return list
 }

@@ -26,6 +26,15 @@ func (i Identity) Prefix() string {
 	return vinPrefix + i.VIN + "/"
 }
 
+// Check fails with KindInvalid if it is not one that a vehicle can have.
+func (i Identity) Check() error {
+	if i.Device != "" {
+		_, err := ota.ParseDeviceID(string(i.Device))
+		return err
+	}
+	return checkVIN(i.VIN)
+}
+
 // IdentityOf reads a vehicle's prefix, or a name below it. It fails with
 // KindInvalid if this is neither genivi.org/vin/V/ nor genivi.org/device/U/.
 func IdentityOf(name string) (Identity, error) {

@@ -19,6 +19,7 @@ type OfferedPackage struct {
 	Package ota.PackageID
 	Size    int64      // in bytes, of the update as a whole
 	SHA256  ota.Digest // optional (rvi.md 6.3)
+	Confirm bool       // ours, and optional: the user must agree first
 }
 
 // OfferedUpdate is the update of a notify of 2016.
@@ -46,7 +47,8 @@ func readNotify(f fields) DeviceMessage {
 	}
 	f.entries("packages", maxListed, "", func(e fields) {
 		m.Packages = append(m.Packages, OfferedPackage{
-			Size: e.number("size", maxInteger), Package: e.object("package").packageID(), SHA256: e.digest()})
+			Size: e.number("size", maxInteger), Package: e.object("package").packageID(), SHA256: e.digest(),
+			Confirm: e.has("request_confirmation") && e.boolean("request_confirmation")})
 	})
 	return m
 }
@@ -74,6 +76,9 @@ func (m Notify) AppendParams(b []byte) []byte {
 			w.number("size", p.Size)
 			w.unit(Unit{Package: p.Package})
 			w.maybe("sha256", string(p.SHA256))
+			if p.Confirm {
+				w.boolean("request_confirmation", true)
+			}
 		})
 	}
 	if u := m.Update; u != nil {

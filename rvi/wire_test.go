@@ -164,7 +164,7 @@ func TestExtensionsTravel(t *testing.T) {
 	for _, m := range []Message{
 		StartOf(Unit{Update: someUpdate}, file),
 		Chunk{Unit: Unit{Update: someUpdate}, Index: 7, Bytes: []byte("x"), SHA256: file.SHA256},
-		Notify{Services: DefaultBackend(), Packages: []OfferedPackage{{Package: ghc, Size: 3, SHA256: file.SHA256}},
+		Notify{Services: DefaultBackend(), Packages: []OfferedPackage{{Package: ghc, Size: 3, SHA256: file.SHA256, Confirm: true}},
 			Update: &OfferedUpdate{Update: someUpdate, Signature: "s", Description: "ü\n\"", Confirm: true, Size: 3}},
 	} {
 		got, err := ReadAtDevice(m.Service().Local(), m.AppendParams(nil))
