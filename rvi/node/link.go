@@ -213,8 +213,8 @@ func (l *link) hear(msgpack bool) {
 // judge audits what was wrong with a message, and returns an error if the link
 // is at its end.
 func (l *link) judge(err error) error {
-	if err == nil || errors.Is(err, io.EOF) {
-		return err
+	if err == nil {
+		return nil
 	}
 	l.n.mu.Lock()
 	defer l.n.unlock()
@@ -222,6 +222,9 @@ func (l *link) judge(err error) error {
 	switch {
 	case l.dead:
 		return err // its end has been told
+	case errors.Is(err, io.EOF) && l.opener && !l.greeted:
+		l.audit("refused", "", "the peer ended the link and did not say why: it may want TLS, or none")
+	case errors.Is(err, io.EOF):
 	case !ours:
 		l.audit("link_broken", "", err.Error())
 	case f.close:

@@ -149,6 +149,17 @@ func (n *Node) Handle(service string, h Handler) (string, error) {
 	return name, n.host(name, c, h)
 }
 
+// MayHost reports whether our own credentials allow a service, given its local name.
+func (n *Node) MayHost(service string) bool {
+	name, err := n.fullName(service)
+	if err != nil {
+		return false
+	}
+	n.mu.Lock()
+	defer n.unlock()
+	return n.rights.MayReceive(name, n.now())
+}
+
 func (p *parcel) message() Message {
 	return Message{Service: p.service, Params: p.params, Expires: p.expires, Peer: p.from}
 }
