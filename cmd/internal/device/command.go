@@ -52,7 +52,7 @@ func mainUntil(ctx context.Context, args []string, version string, hooks Hooks) 
 	cmd.SetArgs(args)
 	cmd.SetOut(hooks.Out)
 	cmd.SetErr(hooks.Log)
-	err := cmd.ExecuteContext(ctx)
+	called, err := cmd.ExecuteContextC(ctx)
 	switch {
 	case err == nil:
 		return 0
@@ -60,7 +60,7 @@ func mainUntil(ctx context.Context, args []string, version string, hooks Hooks) 
 		fmt.Fprintf(hooks.Log, "updraft-agent: %v\n", err)
 		return 1
 	}
-	fmt.Fprintf(hooks.Log, "updraft-agent: %v\nTry 'updraft-agent --help'.\n", err)
+	fmt.Fprintf(hooks.Log, "updraft-agent: %v\nTry '%s --help'.\n", err, called.CommandPath())
 	return 2
 }
 

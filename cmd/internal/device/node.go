@@ -20,7 +20,6 @@ import (
 	"github.com/updraft-ota/updraft/cmd/internal/usage"
 	"github.com/updraft-ota/updraft/ota"
 	"github.com/updraft-ota/updraft/rvi"
-	"github.com/updraft-ota/updraft/rvi/node"
 )
 
 // nodeFlags are what updraft-agent node is told.
@@ -101,7 +100,12 @@ func (f nodeFlags) check() (id rvi.Identity, allow []netip.Prefix, err error) {
 		}
 		allow = append(allow, network.Masked())
 	}
-	id, err = rvi.IdentityOf(rvi.Identity{VIN: f.vin, Device: ota.DeviceID(f.device)}.Prefix())
+	id.VIN = f.vin
+	if f.device != "" {
+		id.Device, err = ota.ParseDeviceID(f.device) // in lower case
+	} else {
+		err = id.Check()
+	}
 	if err != nil {
 		return id, nil, usage.Errorf("%v", err)
 	}
@@ -132,7 +136,7 @@ func (f nodeFlags) run(ctx context.Context, id rvi.Identity, allow []netip.Prefi
 		return err
 	}
 	o.Keep = func(addresses map[string]string) error { return writeJSON(f.data, registrationsFile, addresses, 0o600) }
-	n, err := node.New(o)
+	n, err := link.node(o)
 	if err != nil {
 		return err
 	}
@@ -152,7 +156,7 @@ func (f nodeFlags) run(ctx context.Context, id rvi.Identity, allow []netip.Prefi
 		defer context.AfterFunc(ctx, func() { n.Close() })()
 		return n.ServeEdge(l)
 	})
-	all.Go(func() error { return link.keep(ctx, n) })
+	all.Go(func() error { return link.keep(ctx, n, o.Identity, log) })
 	if err := all.Wait(); err != nil {
 		return fmt.Errorf("RVI node: %w", err)
 	}

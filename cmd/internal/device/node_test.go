@@ -23,6 +23,8 @@ func TestNodeUsage(t *testing.T) {
 	for says, args := range map[string][]string{
 		"one of --vin and --device":   {"--device", "9ea653bc-3486-44cd-aa86-d936bd957e52"},
 		"a VIN has":                   {"--vin", "V 1"},
+		"1 to 64":                     {"--vin", "V1/V2"},
+		"Try 'updraft-agent node":     {"--vin", ""},
 		"--server, --edge and --data": {"--data", ""},
 		"--server: expected":          {"--server", "localhost"},
 		"--edge: expected":            {"--edge", "8901"},

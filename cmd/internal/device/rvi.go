@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -76,14 +77,14 @@ func (r *remote) embed(cfg agent.Config, log *slog.Logger) error {
 		return err
 	}
 	o.Announced = r.Announced
-	n, err := node.New(o)
+	n, err := link.node(o)
 	if err != nil {
 		return err
 	}
 	if err := r.AttachNode(n); err != nil {
 		return errors.Join(err, n.Close())
 	}
-	r.serve = func(ctx context.Context) error { return link.keep(ctx, n) }
+	r.serve = func(ctx context.Context) error { return link.keep(ctx, n, o.Identity, log) }
 	r.close = func() { n.Close() }
 	return nil
 }
@@ -95,7 +96,7 @@ func (r *remote) attach(cfg agent.Config, log *slog.Logger) error {
 		return fmt.Errorf("network.rvi_edge_server: %w", err)
 	}
 	p := node.NewProgram(node.ProgramOptions{
-		Node: cfg.RVI.Client, Address: "http://" + reachable(l.Addr()), Audit: audit(log), Announced: r.Announced,
+		Node: cfg.RVI.Client, Address: "http://" + reachable(l.Addr()), Null: true, Audit: audit(log), Announced: r.Announced,
 	})
 	r.AttachProgram(p)
 	log.Info("RVI edge listens", "address", l.Addr(), "node", cfg.RVI.Client)
@@ -149,7 +150,7 @@ func (l vehicleLink) secure() bool { return l.files != rvikeys.Files{} }
 // options are those of the vehicle's node. On a plain link, which proves
 // nothing, both sides have the rights of the minimal credentials (rvi.md 3.6).
 func (l vehicleLink) options(log *slog.Logger) (o node.Options, err error) {
-	o = node.Options{Prefix: l.prefix, Audit: audit(log)}
+	o = node.Options{Prefix: l.prefix, Audit: audit(log), ClockUnsure: true}
 	if l.secure() {
 		o.Identity, err = rvikeys.Load(l.files)
 		return o, err
@@ -159,12 +160,27 @@ func (l vehicleLink) options(log *slog.Logger) (o node.Options, err error) {
 	return o, nil
 }
 
-// keep links the node to the server until ctx is done.
-func (l vehicleLink) keep(ctx context.Context, n *node.Node) error {
-	if l.secure() {
-		return n.ConnectTLS(ctx, l.server)
+// node makes the node, if it may host what a vehicle does.
+func (l vehicleLink) node(o node.Options) (*node.Node, error) {
+	n, err := node.New(o)
+	if err == nil && !n.MayHost(rvi.ServiceNotify.Local()) {
+		err = errors.Join(fmt.Errorf("the credential in %s is not one of %s", l.files.Cred, l.prefix), n.Close())
 	}
-	return n.Connect(ctx, l.server)
+	return n, err
+}
+
+// keep links the node to the server, and shows renewed files there, until ctx
+// is done.
+func (l vehicleLink) keep(ctx context.Context, n *node.Node, shown *node.Identity, log *slog.Logger) error {
+	if !l.secure() {
+		return n.Connect(ctx, l.server)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var renewing sync.WaitGroup
+	renewing.Go(func() { rvikeys.Renew(ctx, l.files, shown, n.Renew, log) })
+	defer renewing.Wait()
+	defer cancel()
+	return n.ConnectTLS(ctx, l.server)
 }
 
 // audit logs what a node discards, as much as a log can bear.

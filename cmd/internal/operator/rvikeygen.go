@@ -78,11 +78,8 @@ func rviIdentity(vin, device string) (rvi.Identity, error) {
 		}
 		return rvi.Identity{Device: id}, nil
 	}
-	who, err := rvi.IdentityOf(rvi.Identity{VIN: vin}.Prefix())
-	if err == nil && who.VIN != vin { // it has a slash
-		err = ota.Invalid("%q is no VIN", vin)
-	}
-	if err != nil {
+	who := rvi.Identity{VIN: vin}
+	if err := who.Check(); err != nil {
 		return rvi.Identity{}, usageError("--vin", err)
 	}
 	return who, nil

@@ -22,9 +22,10 @@ import (
 type vehicles struct {
 	Config
 	backend *rvi.Backend
-	node    *node.Node    // nil if it is another process
-	program *node.Program // nil if it is not
-	calls   net.Listener  // of program
+	node    *node.Node            // nil if it is another process
+	program *node.Program         // nil if it is not
+	renew   func(context.Context) // looks for renewed keys until the context is done; nil if there are none
+	calls   net.Listener          // of program
 	serving []listener
 
 	stopRun context.CancelFunc
@@ -59,7 +60,8 @@ func (s *server) openVehicles(ctx context.Context) (_ *vehicles, err error) {
 	if s.RVILink.Open() {
 		o.Plain = node.Vehicles(rvi.BackendPrefix)
 	}
-	if err := s.prove(&o); err != nil {
+	files, err := s.prove(&o)
+	if err != nil {
 		return nil, err
 	}
 	if s.RVIEdge.Open() {
@@ -73,24 +75,28 @@ func (s *server) openVehicles(ctx context.Context) (_ *vehicles, err error) {
 	if err := v.backend.AttachNode(v.node); err != nil {
 		return nil, errors.Join(fmt.Errorf("the RVI credential does not let the server offer its services: %w", err), v.node.Close())
 	}
+	if o.Identity != nil {
+		v.renew = func(ctx context.Context) { rvikeys.Renew(ctx, files, o.Identity, v.node.Renew, s.log) }
+	}
 	return v, nil
 }
 
 // prove gives the node what it may do: what its credential says or, if it
-// serves no TLS, what that of a backend would (rvi.md 3.6).
-func (s *server) prove(o *node.Options) (err error) {
+// serves no TLS, what that of a backend would (rvi.md 3.6). It returns where
+// that lies.
+func (s *server) prove(o *node.Options) (files rvikeys.Files, err error) {
 	if !s.RVITLS.Open() {
 		o.Rights = node.Rights{{Receive: []string{rvi.BackendPrefix + "sota/"}, Invoke: []string{"genivi.org/vin/", "genivi.org/device/"}}}
-		return nil
+		return files, nil
 	}
-	files := rvikeys.Files{Root: s.RVIRoot, Cert: s.RVICert, Key: s.RVIKey, Cred: s.RVICred}
+	files = rvikeys.Files{Root: s.RVIRoot, Cert: s.RVICert, Key: s.RVIKey, Cred: s.RVICred}
 	if files == (rvikeys.Files{}) {
 		if files, err = rvikeys.Ensure(s.folder.dir, s.Now()); err != nil {
-			return fmt.Errorf("make the RVI keys: %w", err)
+			return files, fmt.Errorf("make the RVI keys: %w", err)
 		}
 	}
 	o.Identity, err = rvikeys.Load(files)
-	return err
+	return files, err
 }
 
 // listen binds the node's ports.
@@ -131,6 +137,9 @@ func (v *vehicles) serve(ended chan<- error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	v.stopRun = cancel
 	v.running.Go(func() { _ = v.backend.Run(ctx) }) // it ends with ctx only
+	if v.renew != nil {
+		v.running.Go(func() { v.renew(ctx) })
+	}
 	for _, l := range v.serving {
 		v.running.Go(func() {
 			if err := l.serve(l.Listener); err != nil {
