@@ -68,12 +68,13 @@ func (l *lab) coap() string { return "coap://" + l.addresses().CoAP }
 
 func (l *lab) coaps() string { return "coaps://" + l.addresses().CoAPS }
 
-// file makes a file of n bytes that differ from block to block.
-func (l *lab) file(name string, n int) []byte {
+// file makes a file of n bytes that differ from block to block, and from those
+// of another edition.
+func (l *lab) file(name string, n, edition int) []byte {
 	l.Helper()
 	b := make([]byte, n)
 	for i := range b {
-		b[i] = byte(i ^ i>>8 ^ n ^ len(name))
+		b[i] = byte(i ^ i>>8 ^ edition)
 	}
 	l.keep(name, b)
 	return b
@@ -100,8 +101,8 @@ func (l *lab) keep(name string, b []byte) {
 // author signed for a class, and returns the package.
 func (l *lab) lamp(id string, sequence int, class string) string {
 	l.Helper()
-	l.file("slot0.bin", 6000+sequence)
-	l.file("slot1.bin", 7000+sequence)
+	l.file("slot0.bin", 5001, sequence)
+	l.file("slot1.bin", 8192, 100+sequence)
 	manifest := fmt.Sprintf("%s.%d.suit", id, sequence)
 	l.run("suit", "create", "slot0.bin:0", "slot1.bin:1", "--vendor", "example.com", "--class", class,
 		"--sequence", fmt.Sprint(sequence), "--url-root", l.coap()+"/"+id, "--sign", l.author, "--out", manifest)

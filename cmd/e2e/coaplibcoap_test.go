@@ -81,23 +81,7 @@ func TestLibcoapObservesADevice(t *testing.T) {
 func TestLibcoapIsTriggered(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
-	free, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := free.LocalAddr().(*net.UDPAddr).Port
-	free.Close()
-	at := "127.0.0.1:" + strconv.Itoa(port)
-	device := launch(t, "device", exec.Command("coap-server-notls", "-A", "127.0.0.1", "-p", strconv.Itoa(port), "-d", "10"))
-	for _, path := range []string{"suit/trigger", "url"} { // what is PUT there is kept
-		until(t, "libcoap's server to listen", func() bool {
-			if !device.alive() {
-				t.Fatal("coap-server-notls (Debian package libcoap3-bin) has ended")
-			}
-			return exec.Command("coap-client-notls", "-B", "3", "-m", "put", "-e", "nothing", "coap://"+at+"/"+path).Run() == nil &&
-				string(coapGet(t, "coap-client-notls", "coap://"+at+"/"+path)) == "nothing"
-		})
-	}
+	at := l.libcoapDevice("suit/trigger", "url")
 	l.riot(1700000001)
 	l.run("publish", "--publish-id", "fw/suit_update/samr21-xpro", "--notifyv4", at)
 	if got, want := string(coapGet(t, "coap-client-notls", "coap://"+at+"/suit/trigger")), l.coap()+"/fw_suit_update_samr21-xpro/riot.suit.latest.bin"; got != want {
@@ -108,4 +92,28 @@ func TestLibcoapIsTriggered(t *testing.T) {
 	if got, want := string(coapGet(t, "coap-client-notls", "coap://"+at+"/url")), l.coap()+"/lamp/manifest"; got != want {
 		t.Errorf("it was told of %q, want %q", got, want)
 	}
+}
+
+// libcoapDevice starts libcoap's server and returns where it listens. It has
+// these paths, and keeps what is sent there.
+func (l *lab) libcoapDevice(paths ...string) string {
+	l.Helper()
+	free, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		l.Fatal(err)
+	}
+	port := free.LocalAddr().(*net.UDPAddr).Port
+	free.Close()
+	at := "127.0.0.1:" + strconv.Itoa(port)
+	device := launch(l.T, "device", exec.Command("coap-server-notls", "-A", "127.0.0.1", "-p", strconv.Itoa(port), "-d", "10"))
+	for _, path := range paths {
+		until(l.T, "libcoap's server to listen", func() bool {
+			if !device.alive() {
+				l.Fatal("coap-server-notls (Debian package libcoap3-bin) has ended")
+			}
+			return exec.Command("coap-client-notls", "-B", "3", "-m", "put", "-e", "nothing", "coap://"+at+"/"+path).Run() == nil &&
+				string(coapGet(l.T, "coap-client-notls", "coap://"+at+"/"+path)) == "nothing"
+		})
+	}
+	return at
 }

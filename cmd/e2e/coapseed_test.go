@@ -12,45 +12,63 @@ import (
 	"time"
 )
 
-// The commands of seed 003, against the server that make run starts: files,
-// the manifest, a device told of it, and all in one; then the three GETs. What
-// is told is a simulated device at the path that an operator names.
+// The commands of seed 003: files, the manifest, a device told of it, and all
+// in one; then the three GETs. What is told is a simulated device at the path
+// that an operator names.
 func TestTheCommandsOfTheSeed(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, "--auth", "none")
 	device := l.small(append(l.lampArgs(), "--trigger-path", "url")...)
 	device.play()
 	at := strings.TrimPrefix(device.says(`"event":"listening","url":"(coap://[^"]+)"`), "coap://")
-
-	want := map[string][]byte{"file1": l.file("file1", 8192), "file2": l.file("file2", 5001)}
 	for n, publish := range [][][]string{
 		{{"--publish", "file1", "file2"}, {"--manifest", "manifest.bin"}, {"--notify", at + "/url"}},
 		{{"--publish", "file1", "file2", "--manifest", "manifest.bin", "--notify", at + "/url"}},
 	} {
-		id := "app-" + strconv.Itoa(n)
+		id, sequence := "app-"+strconv.Itoa(n), strconv.Itoa(7+n)
+		want := map[string][]byte{"file1": l.file("file1", 8192, n), "file2": l.file("file2", 5001, n+50)}
 		os.Remove(filepath.Join(l.files, "manifest.bin"))
-		l.run("suit", "create", "file1:0", "file2:1", "--vendor", "example.com", "--class", "lamp-1", "--sequence", strconv.Itoa(7+n),
+		l.run("suit", "create", "file1:0", "file2:1", "--vendor", "example.com", "--class", "lamp-1", "--sequence", sequence,
 			"--url-root", l.coap()+"/"+id, "--sign", l.author, "--out", "manifest.bin")
+		want["manifest"] = l.kept("manifest.bin")
 		for _, args := range publish {
 			l.run(append([]string{"publish", "--ota-host-url", l.url(), "--publish-id", id}, args...)...)
 		}
-		device.says(`"event":"outcome","sequence":` + strconv.Itoa(7+n) + `,"code":0,"result":"OK"`)
-		device.says(`"event":"started","sequence":` + strconv.Itoa(7+n))
+		device.tells(`"outcome"`, `"sequence":`+sequence+`,"code":0`)
+		device.tells(`"started"`, `"sequence":`+sequence)
+		device.holds(1-n, want[[]string{"file2", "file1"}[n]])
+		theThreeGETs(t, l.coap()+"/"+id, want)
+	}
+}
 
-		manifest, err := os.ReadFile(filepath.Join(l.files, "manifest.bin"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		want["manifest"] = manifest
-		for name, content := range want {
-			got := coapGet(t, "coap-client-notls", l.coap()+"/"+id+"/"+name)
-			if !bytes.Equal(got, content) {
-				t.Errorf("%s/%s: got %d bytes, not the %d published", id, name, len(got), len(content))
-			}
+func theThreeGETs(t *testing.T, root string, want map[string][]byte) {
+	t.Helper()
+	for name, content := range want {
+		if got := coapGet(t, "coap-client-notls", root+"/"+name); !bytes.Equal(got, content) {
+			t.Errorf("%s/%s: got %d bytes, not the %d published", root, name, len(got), len(content))
 		}
 	}
-	device.holds(1, want["file2"])
-	device.holds(0, want["file1"])
+}
+
+// The same against the server that make run starts, with libcoap's server as
+// a device. Any bytes will do as a manifest.
+func TestTheCommandsOfTheSeedAgainstTheDemo(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	demo := launch(t, "demo", exec.Command(program(t, "updraft"), "demo", "--devices", "1", "--dir", dir))
+	demo.says("Every device has installed")
+	l := &lab{files: t.TempDir(), site: &site{T: t, dir: filepath.Join(dir, "server")}}
+	at := l.libcoapDevice("url")
+	want := map[string][]byte{"file1": l.file("file1", 8192, 1), "file2": l.file("file2", 5001, 2), "manifest": l.file("manifest", 347, 3)}
+	host := "http://" + l.addresses().HTTP
+	for _, args := range [][]string{{"--publish", "file1", "file2"}, {"--manifest", "manifest"}, {"--notify", at + "/url"}} {
+		l.run(append([]string{"publish", "--ota-host-url", host, "--publish-id", "app"}, args...)...)
+	}
+	theThreeGETs(t, l.coap()+"/app", want)
+	if got, want := string(coapGet(t, "coap-client-notls", "coap://"+at+"/url")), l.coap()+"/app/manifest"; got != want {
+		t.Errorf("it was told of %q, want %q", got, want)
+	}
+	demo.terminate()
 }
 
 // coapGet runs one of libcoap's clients, and returns what it fetched.
