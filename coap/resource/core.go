@@ -54,8 +54,8 @@ const maxCore = 16 << 10
 // core tells what there is: what always is, and then files, those of the newest
 // version of each name, as far as there is room.
 func (d *Door) core(w coap.ResponseWriter, r *coap.Request) {
-	if !d.mayRead(r.Peer) {
-		d.refuse(w, r, errClosedDoor)
+	if err := d.admit(r); err != nil {
+		d.refuse(w, r, err)
 		return
 	}
 	if !only(w, r, coap.GET) {

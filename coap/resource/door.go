@@ -38,6 +38,7 @@ type Door struct {
 	mu        sync.RWMutex
 	elsewhere map[string]ota.Namespace // of identities, if not the default one
 	gone      map[string]bool          // identities that were removed
+	certified map[string]bool          // common names of certificates that are devices'
 }
 
 var _ coap.ContentHandler = (*Door)(nil)
@@ -45,7 +46,7 @@ var _ coap.ContentHandler = (*Door)(nil)
 // New makes a door. Close it when nothing serves it any more.
 func New(o Options) *Door {
 	o.Log = cmp.Or(o.Log, slog.Default())
-	d := &Door{Options: o, files: newFiles(o.Fleet), elsewhere: map[string]ota.Namespace{}, gone: map[string]bool{}}
+	d := &Door{Options: o, files: newFiles(o.Fleet), elsewhere: map[string]ota.Namespace{}, gone: map[string]bool{}, certified: map[string]bool{}}
 	d.talks = newTalks(d)
 	d.ctx, d.close = context.WithCancel(context.Background())
 	d.Handle("/", fileHandler{d})

@@ -63,8 +63,8 @@ func (h fileHandler) Content(r *coap.Request) (coap.Content, bool) {
 
 // ServeCOAP looks a path up, and opens the file.
 func (h fileHandler) ServeCOAP(w coap.ResponseWriter, r *coap.Request) {
-	if !h.mayRead(r.Peer) {
-		h.refuse(w, r, errClosedDoor)
+	if err := h.admit(r); err != nil {
+		h.refuse(w, r, err)
 		return
 	}
 	if !only(w, r, coap.GET) {

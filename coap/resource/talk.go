@@ -24,6 +24,7 @@ import (
 type talks struct {
 	door  *Door
 	slots chan struct{} // of talks at work
+	calls chan struct{} // of devices that are being asked something
 
 	mu      sync.RWMutex
 	run     context.Context // nil until Run, and after it
@@ -33,9 +34,12 @@ type talks struct {
 	working sync.WaitGroup
 }
 
-// atWork is how many talks may look at their news, or wait for an answer, at a
-// time.
-const atWork = 64
+// atWork is how many talks may look at their news at a time, and atOnce how many
+// devices may be asked something: most of those may not answer.
+const (
+	atWork = 64
+	atOnce = 512
+)
 
 // talk is what is under way with one device.
 type talk struct {
@@ -77,7 +81,7 @@ type following struct {
 }
 
 func newTalks(d *Door) *talks {
-	return &talks{door: d, slots: make(chan struct{}, atWork), byID: map[ota.DeviceID]*talk{}, byAddr: map[netip.Addr]*talk{}}
+	return &talks{door: d, slots: make(chan struct{}, atWork), calls: make(chan struct{}, atOnce), byID: map[ota.DeviceID]*talk{}, byAddr: map[netip.Addr]*talk{}}
 }
 
 // Run speaks with devices until ctx ends: it tells those that are CoAP servers
@@ -184,6 +188,22 @@ func (t *talks) work(ctx context.Context, k *talk) {
 			return
 		}
 	}
+}
+
+// call asks a device something, which takes as long as the device does: others
+// are looked at meanwhile.
+func (t *talks) call(ctx context.Context, ask func(context.Context) error) error {
+	<-t.slots
+	defer func() { t.slots <- struct{}{} }()
+	select {
+	case t.calls <- struct{}{}:
+		defer func() { <-t.calls }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return ask(ctx)
 }
 
 // rest ends the work on a talk until there is news, next at the latest. A talk

@@ -165,6 +165,9 @@ func TestASleeperIsToldWhenItComes(t *testing.T) {
 	if !strings.HasPrefix(f.told[1], "127.0.0.1:7/suit/trigger ") {
 		t.Errorf("told %q", f.told)
 	}
+	w.advance(3 * time.Minute)
+	w.tells(w.dial(), "/rd?ep=node&base=coap://127.0.0.1:8", "") // it has restarted
+	until(t, "it is told anew", func() bool { return f.heard() == 3 })
 	w.advance(time.Hour - time.Second)
 	w.poke(d)
 	w.comes(d, u, "InFlight: the device does not answer")

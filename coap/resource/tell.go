@@ -17,6 +17,7 @@ const (
 	stalled  = time.Hour        // for a device that was told to fetch something, or for the next block
 	silent   = 24 * time.Hour   // for the report of one that has everything
 	asked    = time.Minute      // between two questions which slot runs
+	restart  = 2 * time.Minute  // for a block, before a device that registers is told anew
 	idle     = time.Hour        // for nothing in particular: it has nowhere to be told something
 	again    = time.Minute      // after a fault of ours
 	patience = 95 * time.Second // for an answer; CoAP itself gives up after 93 (RFC 7252 4.8.2)
@@ -142,6 +143,9 @@ func (l *look) watch(ctx context.Context) (time.Time, error) {
 	if moved := time.Unix(0, l.moved.Load()); moved.After(last) {
 		last = moved
 	}
+	if l.here && l.address() != "" && l.now.After(last.Add(restart)) {
+		return l.trigger(ctx) // it has restarted, and knows of nothing
+	}
 	if until := last.Add(stalled); l.now.Before(until) {
 		return until, nil
 	}
@@ -178,7 +182,7 @@ func (l *look) trigger(ctx context.Context) (time.Time, error) {
 		return time.Time{}, err
 	}
 	l.moved.Store(l.now.UnixNano())
-	why := l.post(ctx, base)
+	why := l.call(ctx, func(ctx context.Context) error { return l.post(ctx, base) })
 	if ctx.Err() != nil { // the server ends; it is told again after an hour, unless it heard
 		return time.Time{}, nil
 	}
@@ -194,8 +198,6 @@ func (l *look) trigger(ctx context.Context) (time.Time, error) {
 // manifest's URL.
 func (l *look) post(ctx context.Context, base string) error {
 	f := l.door.Fleet
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
 	slot, err := f.Trigger.Slot(ctx, base)
 	switch {
 	case err != nil && ota.KindOf(err) == ota.KindUnreachable:
@@ -233,9 +235,11 @@ func (l *look) await(ctx context.Context) (time.Time, error) {
 	ask := u.SentAt.Add(asked)
 	if !l.now.Before(ask) {
 		ask = l.now.Add(asked)
-		patient, cancel := context.WithTimeout(ctx, patience)
-		now, err := l.door.Fleet.Trigger.Slot(patient, strings.TrimSuffix(l.address(), "/"))
-		cancel()
+		now := free
+		err := l.call(ctx, func(ctx context.Context) (err error) {
+			now, err = l.door.Fleet.Trigger.Slot(ctx, strings.TrimSuffix(l.address(), "/"))
+			return err
+		})
 		if err == nil && now != free {
 			r := ota.Outcome(u.ID, ota.OK, "it runs from slot "+strconv.Itoa(free)+" now")
 			r.Unproven = true

@@ -76,6 +76,7 @@ func (d *Door) Gone(id ota.DeviceID) {
 	}
 	d.gone[string(id)] = true
 	delete(d.elsewhere, string(id))
+	clear(d.certified)
 }
 
 // maxGone bounds the removed devices that are remembered.
@@ -95,14 +96,43 @@ func (d *Door) namespaceOf(p coap.Peer) ota.Namespace {
 	return ota.DefaultNamespace
 }
 
-// mayRead reports whether a peer may have files and what is told to everyone.
+// mayRead reports whether a peer may have files and what is told to everyone,
+// as far as that is known at once: one with a certificate that comes for the
+// first time may not.
 func (d *Door) mayRead(p coap.Peer) bool {
 	if p.Security == coap.NoSecurity {
 		return !d.Private
 	}
 	d.mu.RLock()
 	defer d.mu.RUnlock()
+	if p.Security == coap.Certificate {
+		return d.certified[p.Identity]
+	}
 	return !ota.IsEnrolment(p.Identity) && !d.gone[p.Identity]
+}
+
+// admit finds out whether a peer may have files. It fails with
+// KindUnauthenticated.
+func (d *Door) admit(r *coap.Request) error {
+	if d.mayRead(r.Peer) {
+		return nil
+	}
+	if r.Peer.Security != coap.Certificate {
+		return errClosedDoor
+	}
+	if _, err := d.caller(r, ""); err != nil {
+		if ota.KindOf(err) == ota.KindNotFound {
+			return errClosedDoor
+		}
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.certified) >= maxGone {
+		clear(d.certified)
+	}
+	d.certified[r.Peer.Identity] = true
+	return nil
 }
 
 // Trusted reports whether an address has proven itself by answering what it was

@@ -120,11 +120,21 @@ func TestDevicesThatProveWhoTheyAre(t *testing.T) {
 	dir := t.TempDir()
 	path := func(name string) string { return filepath.Join(dir, name) }
 	c.Auth, c.HTTPS, c.CoAPS, c.CoAPSTCP, c.CoAPPublic = AuthNone, 0, 0, 0, false
-	c.TLSCert, c.TLSKey, c.CoAPSClientCA = path("server.crt"), path("server.key"), path("device.crt")
+	c.TLSCert, c.TLSKey, c.CoAPSClientCA = path("server.crt"), path("server.key"), path("cas.pem")
 	const id = "0198c0de-0000-7000-8000-00000000000a"
 	makeCertificate(t, "localhost", c.TLSCert, c.TLSKey)
 	makeCertificate(t, id, path("device.crt"), path("device.key")) // its own authority
 	makeCertificate(t, id, path("forged.crt"), path("forged.key"))
+	makeCertificate(t, "nobody", path("nobody.crt"), path("nobody.key"))
+	var cas []byte
+	for _, name := range []string{"device.crt", "nobody.crt"} {
+		text, err := os.ReadFile(path(name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		cas = append(cas, text...)
+	}
+	replace(t, path("cas.pem"), cas)
 	l := start(t, c)
 	l.upload("a", map[string]string{"manifest": "the manifest"})
 	add := func(body string) (k struct {
@@ -153,6 +163,7 @@ func TestDevicesThatProveWhoTheyAre(t *testing.T) {
 		{"a key", root + "/a/manifest", "the manifest", []string{"-u", key.PSKIdentity, "-k", key.PSKKey}},
 		{"a certificate", root + "/a/manifest", "the manifest", []string{"-n", "-c", path("device.crt"), "-j", path("device.key"), "-C", c.TLSCert}},
 		{"a certificate over TLS", "coaps+tcp://" + l.CoAPSTCP + "/a/manifest", "the manifest", []string{"-n", "-c", path("device.crt"), "-j", path("device.key"), "-C", c.TLSCert}},
+		{"a certificate of no device", root + "/a/manifest", "", []string{"-n", "-c", path("nobody.crt"), "-j", path("nobody.key"), "-C", c.TLSCert}},
 		{"nothing, over TLS", "coaps+tcp://" + l.CoAPSTCP + "/a/manifest", "", []string{"-n", "-R", c.TLSCert}},
 		{"nothing", "coap://" + l.CoAP + "/a/manifest", "", nil},
 	} {
