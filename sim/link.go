@@ -20,6 +20,7 @@ type link struct {
 
 	mu     sync.Mutex
 	client *coap.Client // nil until it is needed
+	heard  string       // what the server wanted last, as it said it
 }
 
 // maxAnswer is the longest answer a device takes from its server, in bytes.
@@ -61,7 +62,23 @@ func (l *link) close() {
 		_ = l.client.Close()
 		l.client = nil
 	}
+	l.heard = ""
 }
+
+// news reports whether the server has not said this before.
+func (l *link) news(payload string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if payload == l.heard {
+		return false
+	}
+	l.heard = payload
+	return true
+}
+
+// settled lets what was said before count as news: the server knows how it
+// ended, and would not want it again for nothing.
+func (l *link) settled() { l.news("") }
 
 // network is how the device speaks, with the key it was given last.
 func (d *Device) network() Network {
@@ -232,7 +249,6 @@ func (d *Device) observe(ctx context.Context) {
 
 // observeBy ends when the server has nothing to say, or nothing to observe.
 func (d *Device) observeBy(ctx context.Context, c *coap.Client) error {
-	last := ""
 	for m, err := range c.Observe(ctx, fmt.Sprintf("/u/%s?slot=%d", d.path(), 1-d.flash.now().Active)) {
 		if err == nil {
 			err = m.Err()
@@ -240,10 +256,9 @@ func (d *Device) observeBy(ctx context.Context, c *coap.Client) error {
 		if err != nil {
 			return err
 		}
-		if m.Code != coap.ContentCode || len(m.Payload) == 0 || string(m.Payload) == last {
+		if m.Code != coap.ContentCode || len(m.Payload) == 0 || !d.link.news(string(m.Payload)) {
 			continue
 		}
-		last = string(m.Payload)
 		o, err := d.wanted(m.Payload)
 		if err != nil {
 			d.trouble("read what is wanted", err)

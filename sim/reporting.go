@@ -82,6 +82,7 @@ func (d *Device) reportLast(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	d.link.settled()
 	err = d.flash.change(func(f *facts) {
 		if f.Outcome == o { // not another one by now
 			done := *o

@@ -27,6 +27,31 @@ func TestAnotherManifestThanAnnounced(t *testing.T) {
 	}
 }
 
+// A server that wants a manifest again, after it heard that it was refused, is
+// obeyed; one that only says again what it said is not.
+func TestTheSameIsWantedAgain(t *testing.T) {
+	w := newWorld(t)
+	w.stubborn = true
+	c, log := w.lamp(func(c *Config) { c.Server = "coap://" + w.addr })
+	r := w.release(7)
+	r.Class = suit.ClassID(r.Vendor, "stove")
+	url, manifest := w.publish(r)
+	w.wants(url, manifest)
+	w.run(c)
+	for n := range 3 {
+		log.await(t, Reported, n)
+		until(t, "the device to hear it again", func() bool {
+			w.server.Changed("/u/dev-1")
+			return len(w.outcomes("/r/dev-1")) > n+1
+		})
+	}
+	for _, s := range w.outcomes("/r/dev-1") {
+		if *s.Code != uint8(ota.ValidationFailed) {
+			t.Errorf("reported %+v", s)
+		}
+	}
+}
+
 // What makes no sense is not an order, and neither is nothing.
 func TestWhatIsWanted(t *testing.T) {
 	w := newWorld(t)

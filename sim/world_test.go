@@ -27,11 +27,12 @@ type world struct {
 	addr   string
 	author suit.Signer
 
-	mu      sync.Mutex
-	files   map[string][]byte
-	desired []byte
-	posts   []post
-	down    bool // reports are answered with 5.03
+	mu       sync.Mutex
+	files    map[string][]byte
+	desired  []byte
+	posts    []post
+	down     bool // reports are answered with 5.03
+	stubborn bool // wants the same whatever becomes of it
 }
 
 type post struct {
@@ -133,7 +134,7 @@ func (w *world) post(rw coap.ResponseWriter, r *coap.Request, path string) {
 		}
 	}
 	var s status
-	if cbor.Unmarshal(r.Payload, &s) == nil && s.Code != nil {
+	if cbor.Unmarshal(r.Payload, &s) == nil && s.Code != nil && !w.stubborn {
 		w.desired = nil // whatever came of it, it is not wanted any more
 	}
 	w.posts = append(w.posts, post{path, bytes.Clone(r.Payload), r.Peer.Identity})
