@@ -202,6 +202,38 @@ func TestTheOutcomeBySlot(t *testing.T) {
 	w.comes(d, u, "Finished: unauthenticated report (sent)")
 }
 
+// hung answers only for one device; the others keep whoever asks waiting.
+type hung struct {
+	fake
+	live string
+}
+
+func (h *hung) Slot(ctx context.Context, target string) (int, error) {
+	if target == h.live {
+		return h.fake.Slot(ctx, target)
+	}
+	<-ctx.Done()
+	return 0, ota.Fail(ota.KindUnreachable, "no_answer", "the device does not answer")
+}
+
+func TestManyDeadDevicesHoldUpNobody(t *testing.T) {
+	w := newWorld(t)
+	w.with(&hung{live: "192.0.2.1:1"})
+	p := w.publish("app", "manifest", "m")
+	for i := range 200 {
+		n := named(fmt.Sprint("dead", i))
+		n.Address = fmt.Sprint("127.0.0.1:", i+1)
+		d, _ := w.add(n)
+		w.send(d, p)
+	}
+	n := named("live")
+	n.Address = "192.0.2.1:1"
+	d, _ := w.add(n)
+	u := w.send(d, p)
+	w.comes(d, u, "InFlight")
+	until(t, "it is told", func() bool { return (*w.trigger.Load()).(*hung).heard() == 1 })
+}
+
 func TestNoReportForADay(t *testing.T) {
 	w := newWorld(t)
 	w.with(&fake{})

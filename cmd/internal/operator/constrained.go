@@ -97,8 +97,20 @@ func (k keys) print(w io.Writer) {
 	}
 }
 
+// transfersTo lists what a microcontroller fetches.
+func transfersTo(c *cobra.Command, api *client.Client, d client.Device) ([]client.Transfer, error) {
+	protocol := "coap"
+	links, err := read[[]client.Link](api.ListLinks(c.Context(), &client.ListLinksParams{Protocol: &protocol}))
+	for _, l := range links {
+		if l.Device != nil && *l.Device == d.Uuid {
+			return l.Transfers, nil
+		}
+	}
+	return nil, err
+}
+
 // constrainedFacts tell of a microcontroller.
-func constrainedFacts(d *client.Constrained, now time.Time) [][2]string {
+func constrainedFacts(d *client.Constrained, transfers []client.Transfer, now time.Time) [][2]string {
 	if d == nil {
 		return nil
 	}
@@ -109,8 +121,12 @@ func constrainedFacts(d *client.Constrained, now time.Time) [][2]string {
 	if d.Sequence == 0 {
 		sequence = "not told"
 	}
-	return [][2]string{
+	facts := [][2]string{
 		{"vendor", d.Vendor + " (" + d.VendorId.String() + ")"}, {"class", d.Class + " (" + d.ClassId.String() + ")"},
 		{"proof", proof}, {"address", said(d.Address)}, {"registered until", at(instant(d.RegisteredUntil), now)}, {"sequence", sequence},
 	}
+	for _, t := range transfers {
+		facts = append(facts, [2]string{t.State, fmt.Sprintf("%s of %s, for %s=%s", size(t.Received), size(t.Size), t.PackageId.Name, t.PackageId.Version)})
+	}
+	return facts
 }

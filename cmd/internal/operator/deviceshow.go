@@ -65,6 +65,8 @@ type portrait struct {
 	client.Device
 	Updates  []client.Update           `json:"updates"`
 	Packages []client.InstalledPackage `json:"packages"`
+	// Transfers are what a constrained device fetches.
+	Transfers []client.Transfer `json:"transfers,omitempty"`
 }
 
 // shownUpdates is how many updates a portrait shows to people, newest last.
@@ -83,6 +85,11 @@ func deviceShow(o *options) *cobra.Command {
 		if p.Packages, err = read[[]client.InstalledPackage](api.ListDevicePackages(c.Context(), d.Uuid, nil)); err != nil {
 			return err
 		}
+		if d.Constrained != nil {
+			if p.Transfers, err = transfersTo(c, api, d); err != nil {
+				return err
+			}
+		}
 		return o.show(c, p, p.print)
 	})
 }
@@ -98,7 +105,7 @@ func (p portrait) print(w io.Writer) {
 		{"status", status(p.Device)}, {"blocked", blockedFully(p.Blocked, now)},
 		{"registered", at(p.CreatedAt, now)}, {"first seen", at(instant(p.ActivatedAt), now)}, {"last seen", at(instant(p.LastSeen), now)},
 		{"installed", installed},
-	}, constrainedFacts(p.Constrained, now)...))
+	}, constrainedFacts(p.Constrained, p.Transfers, now)...))
 	fmt.Fprintln(w)
 	last := p.Updates
 	if n := len(last) - shownUpdates; n > 0 {
