@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -89,6 +90,8 @@ func serve(ctx context.Context, cfg agent.Config, client *agent.Agent, hooks Hoo
 		return errShutdown
 	})
 	log.Info("client runs", "device", cfg.Device.UUID, "server", cfg.Identity().Server, "package_manager", cfg.Device.PackageManager)
+	settle()
+	defer time.AfterFunc(settled, settle).Stop()
 	if err := all.Wait(); err != nil && !errors.Is(err, errShutdown) {
 		return err
 	}
