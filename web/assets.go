@@ -24,22 +24,27 @@ type asset struct {
 var (
 	picoCSS    = load("vendor/pico.min.css")
 	updraftCSS = load("updraft.css")
-	htmxJS     = load("vendor/htmx.min.js")
-	sseJS      = load("vendor/hx-sse.min.js")
-	updraftJS  = load("updraft.js")
-	markSVG    = load("updraft.svg")
-	licences   = load("vendor/licences.txt")
+	// Scripts are one file: htmx looks at the page as soon as it can, which must
+	// not be before the others listen.
+	scripts  = load("updraft.js", "vendor/htmx.min.js", "vendor/hx-sse.min.js")
+	markSVG  = load("updraft.svg")
+	licences = load("vendor/licences.txt")
 
-	assets = byURL(picoCSS, updraftCSS, htmxJS, sseJS, updraftJS, markSVG, licences)
+	assets = byURL(picoCSS, updraftCSS, scripts, markSVG, licences)
 )
 
-func load(name string) asset {
-	text, err := files.ReadFile("assets/" + name)
-	if err != nil {
-		panic(err) // it was there when we were built
+// load reads a file, or several into one that goes by the name of the first.
+func load(names ...string) asset {
+	var text []byte
+	for _, name := range names {
+		part, err := files.ReadFile("assets/" + name)
+		if err != nil {
+			panic(err) // it was there when we were built
+		}
+		text = append(append(text, part...), '\n')
 	}
 	sum := sha256.Sum256(text)
-	base, ext := path.Base(name), path.Ext(name)
+	base, ext := path.Base(names[0]), path.Ext(names[0])
 	return asset{
 		url:       "/assets/" + strings.TrimSuffix(base, ext) + "." + hex.EncodeToString(sum[:8]) + ext,
 		mediaType: mime.TypeByExtension(ext),

@@ -37,7 +37,7 @@ func browse(t *testing.T, url, bears string) *window {
 	}
 	var console sync.WaitGroup
 	t.Cleanup(console.Wait)
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	t.Cleanup(cancel)
 	opts := []chromedp.ExecAllocatorOption{chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir()), chromedp.WindowSize(1280, 900)}
 	for _, flag := range []string{"no-sandbox", "disable-gpu", "disable-dev-shm-usage", "disable-quic", "no-first-run",
@@ -124,7 +124,7 @@ func (w *window) until(script string) {
 // live waits until the page follows what changes.
 func (w *window) live() {
 	w.t.Helper()
-	w.do(chromedp.WaitVisible(chromedp.CSS("#live.on")))
+	w.until("document.querySelector('#live.on') !== null")
 }
 
 func (w *window) click(selector string) {

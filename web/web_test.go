@@ -131,7 +131,7 @@ func TestPolicy(t *testing.T) {
 func TestAssetsAreKeptForEver(t *testing.T) {
 	w := start(t)
 	urls := regexp.MustCompile(`"(/assets/[^"]+)"`).FindAllStringSubmatch(w.page("/"), -1)
-	if len(urls) < 6 {
+	if len(urls) < 5 {
 		t.Fatalf("the page has %v", urls)
 	}
 	for _, m := range urls {
