@@ -407,6 +407,13 @@ func TestRegistration(t *testing.T) {
 			t.Errorf("%s: %s", elsewhere, got)
 		}
 	}
+	n := named("keyed")
+	n.PSK = true
+	keyed, key := w.add(n)
+	wantString(t, "who it is need not be said over coaps", w.tells(w.mustDialDTLS(key), "/rd", "")[:4], "2.01")
+	if got := w.look(keyed.ID).Address; !strings.HasPrefix(got, "127.0.0.1:") {
+		t.Errorf("it is at %q", got)
+	}
 	if m, err := c.Do(w.ctx, coap.NewRequest(coap.DELETE, "/rd/"+string(d.ID))); err != nil || m.Code != coap.Deleted {
 		t.Errorf("%v, %v", m.Code, err)
 	}

@@ -30,7 +30,8 @@ func (d *Door) register(w coap.ResponseWriter, r *coap.Request) {
 	if begins {
 		ref, _ = r.Query("ep")
 	}
-	if ref == "" || begins && r.Code == coap.DELETE {
+	known := begins && r.Peer.Security != coap.NoSecurity // it need not say who it is
+	if ref == "" && !known || begins && r.Code == coap.DELETE {
 		d.refuse(w, r, ota.Invalid("name the device: POST /rd?ep=NAME"))
 		return
 	}
