@@ -202,7 +202,7 @@ func (d *demo) farewell() {
 	if d.url != "http://127.0.0.1:8080" {
 		server = "export UPDRAFT_SERVER=" + d.url + "\n  "
 	}
-	d.say("\nThe server goes on at %s, and the devices ask it every second. Try:", d.url)
+	d.say("\nThe server goes on at %s (open it in a browser), and the devices ask it every second. Try:", d.url)
 	d.say("  %s%[2]s device ls\n  %[2]s device show %[3]s\n  %[2]s update ls", server, os.Args[0], d.name(0))
 	d.say("  %s update send --device %s --package %s   # it is there already", os.Args[0], d.name(0), d.pkg)
 	d.say("\nLogs and data: %s. Ctrl-C ends all processes; the folder stays.", d.dir)
