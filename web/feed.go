@@ -13,6 +13,7 @@ import (
 const (
 	maxWatchers = 512                    // pages that are watched at a time
 	pace        = 200 * time.Millisecond // between two looks at the log, however much happens
+	retry       = 10 * time.Second       // if the log cannot be read
 )
 
 // feed reads the event log once for all who watch. It reads only while
@@ -81,6 +82,9 @@ func (f *feed) end() {
 func (f *feed) close() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.closed {
+		return
+	}
 	f.closed = true
 	for w := range f.watchers {
 		close(w.ended)
@@ -96,11 +100,13 @@ func (f *feed) read(ctx context.Context, since int64) {
 			since = e.Seq
 			f.tell(e)
 		}
+		wait := pace
 		if err != nil && ctx.Err() == nil {
 			f.log.Error("events not read", "err", err)
+			wait = retry
 		}
 		select {
-		case <-time.After(pace):
+		case <-time.After(wait):
 		case <-ctx.Done():
 		}
 	}
