@@ -65,14 +65,15 @@ func (b *brevity) allow(detail string) (string, bool) {
 	return detail, true
 }
 
-// fault is what is wrong with a peer's message: the reason, and whether the link
-// cannot go on.
+// fault is what is wrong with a peer's message: the reason, whether the link
+// cannot go on, and the service if the matter is one of its names.
 type fault struct {
-	reason string
-	close  bool
+	reason  string
+	close   bool
+	service string
 }
 
 func (f fault) Error() string { return f.reason }
 
-func closing(reason string) error  { return fault{reason, true} }
-func dropping(reason string) error { return fault{reason, false} }
+func closing(reason string) error  { return fault{reason: reason, close: true} }
+func dropping(reason string) error { return fault{reason: reason} }

@@ -230,7 +230,7 @@ func (l *link) judge(err error) error {
 	case f.close:
 		l.audit(f.reason, "", "the link is closed")
 	default:
-		l.complain(f.reason, "", "")
+		l.complain(f.reason, f.service, "")
 	}
 	if ours && !f.close {
 		return nil

@@ -170,10 +170,12 @@ func (p *Program) registerMissing(ctx context.Context) error {
 	p.mu.Lock()
 	todo := maps.Clone(p.services)
 	p.mu.Unlock()
+	forgot := false
 	for _, local := range slices.Sorted(maps.Keys(todo)) {
 		if full := todo[local].full; full != "" && slices.Contains(known.Services, full) {
 			continue
 		}
+		forgot = forgot || todo[local].full != ""
 		var made struct{ Service string }
 		params := map[string]string{"network_address": p.opt.Address, "service": local}
 		if err := p.ask(ctx, "register_service", params, &made); err != nil {
@@ -184,6 +186,12 @@ func (p *Program) registerMissing(ctx context.Context) error {
 		s.full = made.Service
 		p.services[local] = s
 		p.mu.Unlock()
+	}
+	if forgot { // the node restarted, and what it had for others is lost
+		p.mu.Lock()
+		others := slices.Sorted(maps.Keys(p.others))
+		p.mu.Unlock()
+		p.announce(others, false)
 	}
 	return p.compare(ctx)
 }

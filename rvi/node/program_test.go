@@ -127,6 +127,12 @@ func TestAProgramLearnsWhatIsThere(t *testing.T) {
 		if got := l.told(); !slices.Equal(got, []string{"-example.com/lost"}) {
 			t.Errorf("told of %q", got)
 		}
+		call(p.vehicle, `{"jsonrpc":"2.0","id":1,"method":"unregister_service","params":{"service":"`+vin+`sota/notify"}}`)
+		time.Sleep(programCheck)
+		synctest.Wait()
+		if got := l.told(); !slices.Equal(got, []string{"-" + backend + "sota/start", "+" + backend + "sota/start"}) {
+			t.Errorf("of a node that restarted: told of %q", got)
+		}
 	})
 }
 

@@ -199,7 +199,7 @@ func (l *link) waitForEars() {
 }
 
 // announce routes the names that the peer may host and we may invoke to it. The
-// others are dropped, and told together in the fault.
+// others are dropped, and the last of them is told in the fault.
 func (l *link) announce(list []string) error {
 	var fresh []string
 	all := map[string]struct{}{} // a list may hold a name many times
@@ -210,7 +210,7 @@ func (l *link) announce(list []string) error {
 			return nil
 		}
 		if reason != "" {
-			wrong.reason = reason
+			wrong = fault{reason: reason, service: s[:min(len(s), maxName)]}
 			continue
 		}
 		all[name] = struct{}{}
