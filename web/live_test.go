@@ -30,7 +30,7 @@ type ear struct {
 
 func (w *world) listen(path string, headers ...string) *ear {
 	w.t.Helper()
-	ctx, leave := context.WithTimeout(w.ctx, 20*time.Second)
+	ctx, leave := context.WithTimeout(w.ctx, time.Minute)
 	r, err := http.NewRequestWithContext(ctx, "GET", w.srv.URL+path, nil)
 	if err != nil {
 		w.t.Fatal(err)
