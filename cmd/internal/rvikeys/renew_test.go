@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -34,12 +35,13 @@ func TestRenewedKeysAreShown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log strings.Builder
 		var got []*node.Identity
-		var refuse error
+		var refuse atomic.Bool
 		renew := func(id *node.Identity) error {
-			if refuse == nil {
-				got = append(got, id)
+			if refuse.Load() {
+				return errors.New("another certificate's credential")
 			}
-			return refuse
+			got = append(got, id)
+			return nil
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		go rvikeys.Renew(ctx, files, shown, renew, slog.New(slog.NewTextHandler(&log, nil)))
@@ -53,11 +55,11 @@ func TestRenewedKeysAreShown(t *testing.T) {
 		same(t, len(got), 0)
 		same(t, strings.Count(log.String(), "does not match"), 1)
 		copyFile(t, files.Key, again.Key)
-		refuse = errors.New("another certificate's credential")
+		refuse.Store(true)
 		minutes(3)
 		same(t, strings.Count(log.String(), "another certificate's credential"), 1)
 		copyFile(t, files.Cred, again.Cred)
-		refuse = nil
+		refuse.Store(false)
 		minutes(3)
 		want, err := rvikeys.Load(again)
 		if err != nil {
