@@ -49,6 +49,10 @@ type Options struct {
 	// Trigger speaks first to devices that are CoAP servers; nil if nothing does.
 	Trigger ota.Trigger
 
+	// Stoppable reports whether an update's bytes are under way over a transport
+	// that can stop them, once it hears ota.Withdrawn; nil: none can.
+	Stoppable func(ota.DeviceID, ota.UpdateID) bool
+
 	// DeviceGone is called once a device has been removed or its credential
 	// replaced: whatever proves its identity ends now.
 	DeviceGone func(ota.DeviceID)
@@ -83,6 +87,9 @@ func New(o Options) *Fleet {
 	}
 	if o.CoAPRoot == nil {
 		o.CoAPRoot = func() string { return "" }
+	}
+	if o.Stoppable == nil {
+		o.Stoppable = func(ota.DeviceID, ota.UpdateID) bool { return false }
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

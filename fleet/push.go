@@ -48,6 +48,11 @@ func (u *Uplink) Unanswered(ctx context.Context, ids []ota.UpdateID, reason stri
 	return u.transit(ctx, ids, func(up *ota.Update, now time.Time) bool { return up.Return(reason, now) })
 }
 
+// Interrupted returns updates to the queue, all in one transaction.
+func (u *Uplink) Interrupted(ctx context.Context, ids []ota.UpdateID) error {
+	return u.transit(ctx, ids, (*ota.Update).Interrupt)
+}
+
 // transit lets updates take the same step in one transaction. One that is not
 // there is passed over, as those for which the step is none are: the device
 // may have been removed, and what is true of the others stays true.

@@ -56,10 +56,15 @@ func (f *Fleet) Results(ctx context.Context, ns ota.Namespace, id ota.DeviceID, 
 	return list, err
 }
 
-// Cancel withdraws a pending update. It fails with KindNotFound
+// Cancel withdraws an update that is pending, or under way over a transport
+// that can stop it. It fails with KindNotFound
 // (missing_device, missing_entity: unknown or ended) or KindConflict
 // (update_in_flight).
 func (f *Fleet) Cancel(ctx context.Context, ns ota.Namespace, id ota.DeviceID, update ota.UpdateID) error {
+	withdraw := (*ota.Update).Cancel
+	if f.Stoppable(id, update) {
+		withdraw = (*ota.Update).Stop
+	}
 	return f.write(ctx, func(tx ota.Tx) error {
 		if _, err := device(tx, ns, id); err != nil {
 			return err
@@ -71,7 +76,7 @@ func (f *Fleet) Cancel(ctx context.Context, ns ota.Namespace, id ota.DeviceID, u
 		if u.Expire(tx.Now()) {
 			return ota.Fail(ota.KindNotFound, "missing_entity", "update %s is not pending, it is %s", u.ID, u.Status)
 		}
-		if err := u.Cancel("canceled by an operator", tx.Now()); err != nil {
+		if err := withdraw(&u, "canceled by an operator", tx.Now()); err != nil {
 			return err
 		}
 		return putUpdate(tx, u)

@@ -30,6 +30,10 @@ type Push interface {
 	// reason, or Failed after MaxTries.
 	Unanswered(ctx context.Context, ids []UpdateID, reason string) error
 
+	// Interrupted tells that updates are no longer under way because another one
+	// was stopped: each that was in flight is Pending again, and no try counts.
+	Interrupted(ctx context.Context, ids []UpdateID) error
+
 	// Unreported tells that no report of an update came for too long: it has Failed.
 	Unreported(ctx context.Context, id UpdateID) error
 

@@ -187,6 +187,28 @@ func (u *Update) Cancel(reason string, now time.Time) error {
 	return Fail(KindNotFound, "missing_entity", "update %s is not pending, it is %s", u.ID, u.Status)
 }
 
+// Stop withdraws an update that is on its way, over a transport that can stop
+// it, or is pending. It fails as Cancel does for one that has ended, or that
+// the device has as a whole.
+func (u *Update) Stop(reason string, now time.Time) error {
+	if u.Status == InFlight && u.SentAt.IsZero() {
+		u.end(Canceled, reason, now)
+		return nil
+	}
+	return u.Cancel(reason, now)
+}
+
+// Interrupt takes an update in flight back to Pending, through no fault of its
+// own or its device's: it is told again at once. It reports whether the update
+// changed, as Return does.
+func (u *Update) Interrupt(now time.Time) bool {
+	if u.Status != InFlight || !u.SentAt.IsZero() {
+		return false
+	}
+	u.Status, u.Reason, u.RetryAt, u.UpdatedAt = Pending, "", time.Time{}, now
+	return true
+}
+
 // Expire ends a pending update whose time has run out; it reports whether it did.
 func (u *Update) Expire(now time.Time) bool {
 	if !u.ExpiredAt(now) {

@@ -158,14 +158,14 @@ const feedRetry = 5 * time.Second
 // one that was unknown when it came.
 func (b *Backend) tell(ctx context.Context, id ota.DeviceID, n ota.Notice) {
 	note := func(news *news) { news.offered = true }
-	switch n.(type) {
+	switch n := n.(type) {
 	case ota.ListWanted:
 		note = func(news *news) { news.listed = true }
 		if err := wantList(ctx, b.opt.Devices.Push(id), true); err != nil && !gone(err) {
 			b.opt.Log.Error("rvi: that a list is wanted cannot be kept", "device", id, "err", err)
 		}
 	case ota.Withdrawn:
-		return // what has not begun is not told of (rvi.md 4.9)
+		note = func(news *news) { news.withdrawn = append(news.withdrawn, n.Update) }
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -197,6 +197,20 @@ func (b *Backend) Announced(a node.Announcement) {
 		}
 		b.mu.Unlock()
 	}
+}
+
+// Sending reports whether chunks of an update are under way to its device, so
+// that withdrawing it stops them.
+func (b *Backend) Sending(id ota.DeviceID, update ota.UpdateID) bool {
+	b.mu.Lock()
+	talks := slices.Clone(b.byDevice[id])
+	b.mu.Unlock()
+	return slices.ContainsFunc(talks, func(t *talk) bool {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		_, sending := t.sending(update)
+		return sending
+	})
 }
 
 // Doubt makes the backend ask again whether a device is known.

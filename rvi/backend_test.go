@@ -462,6 +462,45 @@ func TestWhatTheOperatorWants(t *testing.T) {
 	})
 }
 
+// TestWhatIsUnderWayCanBeStopped cancels one of three updates that have begun:
+// one of the others goes on from its beginning, one was sent as a whole.
+func TestWhatIsUnderWayCanBeStopped(t *testing.T) {
+	bubble(t, func(t *testing.T, s *server) {
+		c := s.register("V1")
+		film, game, song := c.update("film", 2*ChunkSize), c.update("game", 2*ChunkSize), c.update("song", 1)
+		cancel := func(u ota.Update) error { return s.Cancel(t.Context(), ota.DefaultNamespace, c.id, u.ID) }
+		c.comes()
+		c.hears("notify film game song")
+		c.accepts(in2015(film), in2015(game), in2015(song))
+		c.hears("start film", "start game", "start song")
+		c.holds(in2015(song), 1)
+		c.hears("finish song")
+		c.holds(in2015(film))
+		c.hears("chunk film 1")
+		if err := cancel(song); ota.KindOf(err) != ota.KindConflict {
+			t.Error(err) // the vehicle has it as a whole
+		}
+		if err := cancel(film); err != nil {
+			t.Fatal(err)
+		}
+		c.hears("abort", "notify game")
+		c.is(film, "Canceled: canceled by an operator")
+		c.is(game, "Pending")
+		c.is(song, "InFlight")
+		c.refuses("unknown_transfer", Ack{From: c.who, Unit: in2015(film), Chunks: ChunkSet(1)}) // was on its way
+		c.hears()
+		c.accepts(in2015(game))
+		c.hears("start game")
+		c.holds(in2015(game), 1, 2)
+		c.hears("finish game")
+		c.reports(in2015(game), ota.OK)
+		c.reports(in2015(song), ota.OK)
+		c.hears("getpackages")
+		c.is(game, "Finished")
+		c.is(song, "Finished")
+	})
+}
+
 func TestAListIsWantedUntilItComes(t *testing.T) {
 	bubble(t, func(t *testing.T, s *server) {
 		c := s.register("V1")

@@ -45,12 +45,13 @@ type news struct {
 	listed     bool // the list of packages is wanted
 	due        bool // time has passed
 	doubted    bool // the device may be gone
+	withdrawn  []ota.UpdateID
 	said       []BackendMessage
 }
 
 // any reports whether there is something to look at.
 func (n news) any() bool {
-	return n.came || n.went || n.offered || n.listed || n.due || n.doubted || len(n.said) > 0
+	return n.came || n.went || n.offered || n.listed || n.due || n.doubted || len(n.withdrawn) > 0 || len(n.said) > 0
 }
 
 // note adds to a talk's news, and sees to it that they are looked at. mu is held.
@@ -103,6 +104,9 @@ func (t *talk) catchUp(ctx context.Context) {
 	}
 	if n.came && n.here {
 		t.arrived(ctx)
+	}
+	for _, id := range n.withdrawn {
+		t.withdrawn(ctx, id)
 	}
 	if n.due {
 		t.tick(ctx)

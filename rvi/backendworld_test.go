@@ -50,7 +50,10 @@ func bubble(t *testing.T, story func(*testing.T, *server)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := &server{t: t, Fleet: fleet.New(fleet.Options{Store: st, Blobs: blobs})}
+		s := &server{t: t}
+		s.Fleet = fleet.New(fleet.Options{Store: st, Blobs: blobs, Stoppable: func(id ota.DeviceID, u ota.UpdateID) bool {
+			return s.backend.Sending(id, u)
+		}})
 		s.run()
 		story(t, s)
 		s.end()

@@ -203,7 +203,8 @@ func updateCancel(o *options) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "cancel ID",
 		Short: "Withdraw an update that its device has not begun",
-		Long: `Withdraw an update. One that its device has begun to fetch is not stopped.
+		Long: `Withdraw an update. One that its device has begun to fetch is not stopped,
+unless the server sends it over RVI and has not sent all of it.
 Updates of several devices may have one id, if it was given with --id; --device
 says which is meant then.`,
 		Example: "  updraft update cancel 0198c0de-0000-7000-8000-000000000001",

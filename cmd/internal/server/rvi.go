@@ -184,6 +184,11 @@ func (v *vehicles) links() []ota.Link {
 	return v.backend.Links()
 }
 
+// sending reports whether an update is under way, and can be stopped.
+func (v *vehicles) sending(id ota.DeviceID, update ota.UpdateID) bool {
+	return v != nil && v.backend.Sending(id, update)
+}
+
 // gone tells that a device may have been removed.
 func (v *vehicles) gone(id ota.DeviceID) {
 	if v != nil {
