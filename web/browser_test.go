@@ -44,7 +44,7 @@ func browse(t *testing.T, url, bears string) *window {
 		"disable-background-networking", "disable-component-update", "disable-sync", "hide-scrollbars"} {
 		opts = append(opts, chromedp.Flag(flag, true))
 	}
-	opts = append(opts, chromedp.Flag("headless", "new"))
+	opts = append(opts, chromedp.Flag("headless", "new"), chromedp.Flag("host-resolver-rules", "MAP *.test 127.0.0.1"))
 	ctx, cancel = chromedp.NewExecAllocator(ctx, opts...)
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)

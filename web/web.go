@@ -79,9 +79,13 @@ func (p *Pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Content-Security-Policy", policy)
 	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	// With no-referrer, forms sent over plain HTTP would not tell their origin,
+	// and be refused as another site's.
+	h.Set("Referrer-Policy", "same-origin")
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	if token.OverTLS(r) { // browsers complain of it elsewhere
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	}
 	p.door.ServeHTTP(w, r)
 }
 

@@ -119,7 +119,7 @@ func TestPolicy(t *testing.T) {
 				t.Errorf("%s: the policy lacks %s: %s", path, s, csp)
 			}
 		}
-		if strings.Contains(csp, "unsafe") || resp.Header.Get("X-Content-Type-Options") != "nosniff" || resp.Header.Get("Referrer-Policy") != "no-referrer" {
+		if strings.Contains(csp, "unsafe") || resp.Header.Get("X-Content-Type-Options") != "nosniff" || resp.Header.Get("Referrer-Policy") != "same-origin" {
 			t.Errorf("%s: %v", path, resp.Header)
 		}
 	}
