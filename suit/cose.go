@@ -119,16 +119,17 @@ func (b *Block) readHeaders(protected, unprotected item) (err error) {
 	if b.protected, err = protected.bytes(); err != nil {
 		return err
 	}
+	seen := map[string]bool{}
 	if len(b.protected) > 0 {
 		headers, err := whole(b.protected)
 		if err != nil {
 			return err
 		}
-		if err := b.readHeader(headers, true); err != nil {
+		if err := b.readHeader(headers, true, seen); err != nil {
 			return err
 		}
 	}
-	if err := b.readHeader(unprotected, false); err != nil {
+	if err := b.readHeader(unprotected, false, seen); err != nil {
 		return err
 	}
 	if b.Algorithm == 0 && b.Problem == "" {
@@ -137,12 +138,17 @@ func (b *Block) readHeaders(protected, unprotected item) (err error) {
 	return nil
 }
 
-func (b *Block) readHeader(headers item, protected bool) error {
+func (b *Block) readHeader(headers item, protected bool, seen map[string]bool) error {
 	pairs, err := headers.pairs()
 	if err != nil {
 		return err
 	}
 	for _, p := range pairs {
+		if key := string(p.key); seen[key] { // RFC 9052 3
+			b.Problem = "a header is both protected and not"
+		} else {
+			seen[key] = true
+		}
 		label, err := p.key.int()
 		if err != nil {
 			continue // labels may be texts, which say nothing to us

@@ -153,6 +153,7 @@ func TestHeadersThatAreNotUnderstoodVouchForNothing(t *testing.T) {
 		"critical headers": {resigned([]byte{0xa2, 1, 0x32, 2, 0x81, 4}).encode(), "critical"},
 		"no algorithm":     {resigned(nil).encode(), "no algorithm"},
 		"a text for it":    {resigned([]byte{0xa1, 1, 0x61, 'x'}).encode(), "no algorithm"},
+		"a header twice":   {append([]byte{0xd2, 0x84, 0x43, 0xa1, 1, 0x32, 0xa1, 1, 0x32, 0xf6}, appendBytes(nil, good.signature)...), "both protected and not"},
 		"COSE_Sign":        {[]byte{0xd8, 98, 0x80}, "not supported"},
 	} {
 		b, err := readBlock(mustWhole(t, c.wire))

@@ -107,6 +107,7 @@ func TestHostileManifestsAreRefused(t *testing.T) {
 		"a text that is not UTF-8":         {envelopeOf(manifestOf(4, []byte{0x61, 0xff})), "UTF-8"},
 		"a UUID of 15 bytes":               {envelopeOf(manifestOf(20, appendBytes(nil, slices.Concat([]byte{0x82, 20, 0xa1, 1, 0x4f}, make([]byte, 15))))), "16 bytes"},
 		"too many parameters":              {envelopeOf(manifestOf(20, appendBytes(nil, append([]byte{0x82, 20}, manyPairs(33)...)))), "more than 32"},
+		"a command about no component":     {envelopeOf(manifestOf(20, appendBytes(nil, []byte{0x82, 12, 0x80}))), "selects no component"},
 		"a short digest":                   {envelopeOf(manifestOf(20, []byte{0x82, 0x2f, 0x41, 0})), "1 bytes long, not 32"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -178,6 +178,10 @@ func TestAnImageIsForItsSlot(t *testing.T) {
 	if !img.RIOTBoot.InSlot(133120) || img.RIOTBoot.InSlot(4096) {
 		t.Errorf("it starts at %#x", img.RIOTBoot.Start)
 	}
+	low := RIOTBoot{Start: 0x100}
+	if !low.InSlot(0) || low.InSlot(0xff) || low.InSlot(1<<64-0x100) {
+		t.Error("slots beyond the end of memory begin at 0")
+	}
 }
 
 func TestIdentifiers(t *testing.T) {

@@ -186,6 +186,9 @@ func parsePrivate(b *pem.Block) (crypto.Signer, error) {
 func supported(public crypto.PublicKey) (crypto.PublicKey, error) {
 	switch key := public.(type) {
 	case ed25519.PublicKey:
+		if anybodySigns(key) {
+			return nil, ota.Invalid("it is no key but a point of small order, for which anybody can sign")
+		}
 		return key, nil
 	case *ecdsa.PublicKey:
 		if key.Curve == elliptic.P256() {
@@ -194,6 +197,20 @@ func supported(public crypto.PublicKey) (crypto.PublicKey, error) {
 		return nil, ota.Invalid("the curve is %s, but must be P-256", key.Curve.Params().Name)
 	}
 	return nil, ota.Invalid("it is a %T, but must be Ed25519 or ECDSA P-256", public)
+}
+
+// anybodySigns reports whether a public key takes signatures that were made
+// without a private one: zero, and the neutral point. A point of small order
+// takes them for at least one message in eight, a key for none.
+func anybodySigns(key ed25519.PublicKey) bool {
+	signature := make([]byte, ed25519.SignatureSize)
+	signature[0] = 1 // the neutral point
+	for message := range 256 {
+		if ed25519.Verify(key, []byte{byte(message)}, signature) {
+			return true
+		}
+	}
+	return false
 }
 
 // parseSecret reads a file of nothing but hexadecimal digits.

@@ -2,9 +2,11 @@ package suit
 
 import (
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
+	"encoding/hex"
 	"encoding/pem"
 	"strings"
 	"testing"
@@ -42,6 +44,36 @@ func TestGeneratedKeysWork(t *testing.T) {
 	}
 	if _, _, err := Generate("rsa"); ota.KindOf(err) != ota.KindInvalid {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestAKeyForWhichAnybodySigns is none: the points of small order, in every
+// way they are written.
+func TestAKeyForWhichAnybodySigns(t *testing.T) {
+	for _, point := range []string{
+		"0100000000000000000000000000000000000000000000000000000000000000", // the neutral one
+		"0100000000000000000000000000000000000000000000000000000000000080",
+		"ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f", // of order 2
+		"0000000000000000000000000000000000000000000000000000000000000000", // of order 4
+		"0000000000000000000000000000000000000000000000000000000000000080",
+		"26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05", // of order 8
+		"26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85",
+		"c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+		"c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa",
+		"eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f", // the neutral one, in a longer form
+	} {
+		b, err := hex.DecodeString(point)
+		if err != nil {
+			t.Fatal(err)
+		}
+		der, err := x509.MarshalPKIXPublicKey(ed25519.PublicKey(b))
+		if err != nil {
+			t.Fatal(err)
+		}
+		file := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
+		if _, err := ParseKeys(file); ota.KindOf(err) != ota.KindInvalid || !strings.Contains(err.Error(), "anybody can sign") {
+			t.Errorf("%s: %v", point, err)
+		}
 	}
 }
 

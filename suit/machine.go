@@ -50,9 +50,7 @@ func (m *machine) sequence(seq Sequence, soft bool) (done bool, err error) {
 		case SetComponent:
 			err = m.selectComponents(c)
 		case OverrideMultiple:
-			for _, many := range c.Many {
-				m.set(many.Index, many.Params, true)
-			}
+			err = m.overrideMany(c)
 		case SetParameters, OverrideParameters:
 			if v, ok := c.Params.Get(ParamSoftFailure).(bool); ok {
 				soft = v
@@ -86,7 +84,15 @@ func (m *machine) selectComponents(c Command) error {
 			m.index = append(m.index, uint64(i))
 		}
 	}
-	for _, i := range m.index {
+	if len(m.index) == 0 { // conditions would hold that nobody was asked
+		return m.fail(c, 0, ReasonComponent, ota.Invalid("it selects no component"))
+	}
+	return m.exist(c, m.index...)
+}
+
+// exist fails if an index stands for nothing.
+func (m *machine) exist(c Command, indexes ...uint64) error {
+	for _, i := range indexes {
 		if m.manifest.Component(i) == nil {
 			return m.fail(c, i, ReasonComponent, ota.Invalid("there is no component %d", i))
 		}
@@ -190,6 +196,19 @@ func (m *machine) set(i uint64, params Params, override bool) {
 		}
 	}
 	m.params[i] = now
+}
+
+func (m *machine) overrideMany(c Command) error {
+	for _, many := range c.Many {
+		if err := m.exist(c, many.Index); err != nil {
+			return err
+		}
+		if many.Params.Get(ParamSoftFailure) != nil {
+			return m.fail(c, many.Index, ReasonParameter, ota.Invalid("%s is not of one component", ParamSoftFailure))
+		}
+		m.set(many.Index, many.Params, true)
+	}
+	return nil
 }
 
 func (m *machine) copyParams(c Command, i uint64) error {

@@ -321,6 +321,10 @@ func TestConditionsAndDirectives(t *testing.T) {
 		{name: "a copy of nowhere", seq: one(set(Param{ParamSource, uint64(9)}), Command{Code: Copy}), reason: ReasonOperation},
 		{name: "all components", seq: then(one(Command{Code: SetComponent, Index: Index{All: true}}), write("x"),
 			one(Command{Code: SetComponent, Index: Index{List: []uint64{1}}}, set(Param{ParamSource, uint64(0)}), Command{Code: Copy})), wrote: "xxx"},
+		{name: "for none of the components", seq: then(one(Command{Code: SetComponent, Index: Index{List: []uint64{}}}, abort), write("x")), reason: ReasonComponent},
+		{name: "parameters of a component there is not", seq: one(Command{Code: OverrideMultiple, Many: []IndexParams{{2, Params{at(7)}}}}), reason: ReasonComponent},
+		{name: "one component is not soft", seq: one(Command{Code: RunSequence, Run: one(
+			Command{Code: OverrideMultiple, Many: []IndexParams{{0, Params{{ParamSoftFailure, true}}}}}, abort)}), reason: ReasonParameter},
 		{name: "a component there is not", seq: one(Command{Code: SetComponent, Index: Index{List: []uint64{2}}}), reason: ReasonComponent},
 	} {
 		t.Run(c.name, func(t *testing.T) {

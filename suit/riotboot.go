@@ -23,7 +23,7 @@ func (in *imageReader) riotboot() Image {
 // flash; the length of the header differs by CPU.
 func (b RIOTBoot) InSlot(offset uint64) bool {
 	start := uint64(b.Start)
-	return start >= offset+riotbootMin && start <= offset+riotbootMax
+	return start >= offset && start-offset >= riotbootMin && start-offset <= riotbootMax
 }
 
 // fletcher32 sums 16-bit little-endian words, as RIOT does.

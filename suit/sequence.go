@@ -116,8 +116,11 @@ func readIndex(arg item) (Index, error) {
 		return Index{All: all}, err
 	case majorArray:
 		elements, err := arg.array()
-		if len(elements) > maxTargets {
-			return Index{}, ota.Invalid("it selects more than %d components", maxTargets)
+		switch {
+		case err == nil && len(elements) == 0: // what is asked of nobody always holds
+			err = ota.Invalid("it selects no component")
+		case len(elements) > maxTargets:
+			err = ota.Invalid("it selects more than %d components", maxTargets)
 		}
 		index := Index{List: make([]uint64, len(elements))}
 		for i := 0; err == nil && i < len(elements); i++ {
