@@ -160,6 +160,7 @@ func (w *world) ask(method, path string, form url.Values, status int, headers ..
 	if form != nil {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
+	r.Header.Set("Origin", w.srv.URL)
 	for pair := range slices.Chunk(headers, 2) {
 		r.Header.Set(pair[0], pair[1])
 	}

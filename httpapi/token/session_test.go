@@ -27,6 +27,7 @@ type browser struct {
 func (b *browser) request() *http.Request {
 	r := httptest.NewRequest("POST", "/login", nil)
 	r.RemoteAddr = b.from + ":1"
+	r.Header.Set("Origin", "http://example.com")
 	if b.safe {
 		r.TLS = &tls.ConnectionState{}
 	}
@@ -82,6 +83,32 @@ func TestABrowserLogsIn(t *testing.T) {
 	}
 	now = now.Add(token.SessionTTL)
 	b.is(0)
+}
+
+// A cookie alone changes nothing: whoever sends it must say from which page.
+func TestASessionSaysWhereItsRequestsComeFrom(t *testing.T) {
+	b := &browser{t: t, sessions: token.NewSessions(sha256.Sum256([]byte("secret"))), from: "192.0.2.1"}
+	if err := b.login("secret"); err != nil {
+		t.Fatal(err)
+	}
+	who := b.sessions.Who(func(*http.Request) (httpapi.Identity, error) { return httpapi.Identity{}, nil })
+	for _, c := range []struct {
+		method, header string
+		want           httpapi.Role
+	}{
+		{"POST", "", 0}, {"DELETE", "", 0}, {"PUT", "", 0}, {"GET", "", httpapi.Operator},
+		{"POST", "Origin", httpapi.Operator}, {"POST", "Sec-Fetch-Site", httpapi.Operator},
+	} {
+		r := b.request()
+		r.Method = c.method
+		r.Header.Del("Origin")
+		if c.header != "" {
+			r.Header.Set(c.header, "same-origin")
+		}
+		if id, err := who(r); err != nil || id.Role != c.want {
+			t.Errorf("%s with %q: %+v, %v; want role %d", c.method, c.header, id, err, c.want)
+		}
+	}
 }
 
 func TestOverTLSTheCookieIsForThisHostOnly(t *testing.T) {

@@ -73,6 +73,7 @@ func TestPagesOfAServer(t *testing.T) {
 			t.Fatal(err)
 		}
 		r.Header.Set("Content-Type", "multipart/form-data; boundary=b")
+		r.Header.Set("Origin", at)
 		return r
 	}
 	send := func(client *http.Client, r *http.Request, status int) {
