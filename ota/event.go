@@ -38,8 +38,8 @@ const (
 	// PackageChanged tells of a version whose files are no longer the same;
 	// Data is {"name","version","files"}.
 	PackageChanged EventType = "PackageChanged"
-	// PackageForced tells that an operator insisted on manifests that were
-	// refused; Data is {"name","version","doing","reasons"}.
+	// PackageForced tells that an operator insisted on what was refused; Data is
+	// {"name","version","doing","by","reasons"}, see Forced.
 	PackageForced EventType = "PackageForced"
 	// PackageNotified tells that devices were told of a manifest; Data is
 	// {"name","version","scheme","told","failed"}, the last two lists of targets.

@@ -47,6 +47,7 @@ type Package struct {
 	Vendor      string
 	CreatedAt   time.Time
 	Artifacts   []Artifact // at least one; the first is the main one
+	Forced      []Forced   // what operators insisted on, the newest last; see NoteForced
 }
 
 // Main returns the artifact a client gets that knows of one file only.

@@ -52,6 +52,7 @@ type Update struct {
 	UpdatedAt   time.Time
 	EndedAt     time.Time // zero while Active
 	Reason      string    // why it ended as it did; empty on plain success
+	Forced      string    // what there was against it when an operator insisted; "" if nobody had to
 
 	// Of updates whose bytes the server sends by itself (see Push).
 	Tries   int       // ended without an answer; see Return

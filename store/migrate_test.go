@@ -52,7 +52,7 @@ func TestADatabaseOfVersionOneIsMigrated(t *testing.T) {
 			return err
 		}
 		u, err := tx.Update("d", "u")
-		if u.Status != ota.InFlight || u.Tries != 0 || !u.RetryAt.IsZero() || !u.SentAt.IsZero() {
+		if u.Status != ota.InFlight || u.Tries != 0 || !u.RetryAt.IsZero() || !u.SentAt.IsZero() || u.Forced != "" {
 			t.Errorf("the update became %+v", u)
 		}
 		if err != nil {
@@ -69,7 +69,7 @@ func TestADatabaseOfVersionOneIsMigrated(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if have, err := version(t.Context(), path); err != nil || have != 4 {
+	if have, err := version(t.Context(), path); err != nil || have != 5 {
 		t.Errorf("version %d, %v", have, err)
 	}
 }

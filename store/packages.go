@@ -1,6 +1,9 @@
 package store
 
 import (
+	"encoding/json"
+	"fmt"
+
 	"github.com/updraft-ota/updraft/ota"
 	"github.com/updraft-ota/updraft/store/internal/query"
 )
@@ -44,6 +47,10 @@ func (t *readTx) packageOf(row query.Package) (ota.Package, error) {
 		Vendor:      row.Vendor,
 		CreatedAt:   instant(row.CreatedAt),
 	}
+	var err error
+	if p.Forced, err = forcedOf(row.Forced); err != nil {
+		return p, err
+	}
 	rows, err := t.q.Artifacts(t.ctx, query.ArtifactsParams{Namespace: row.Namespace, Package: row.Name, Version: row.Version})
 	for _, a := range rows {
 		p.Artifacts = append(p.Artifacts, ota.Artifact{
@@ -53,6 +60,25 @@ func (t *readTx) packageOf(row query.Package) (ota.Package, error) {
 		})
 	}
 	return p, t.fail("read artifacts", err)
+}
+
+// forcedOf reads what textOf wrote.
+func forcedOf(text string) (list []ota.Forced, err error) {
+	if text == "" {
+		return nil, nil
+	}
+	if err := json.Unmarshal([]byte(text), &list); err != nil {
+		return nil, fmt.Errorf("read what was forced: %w", err)
+	}
+	return list, nil
+}
+
+func textOf(forced []ota.Forced) (string, error) {
+	if len(forced) == 0 {
+		return "", nil
+	}
+	text, err := json.Marshal(forced)
+	return string(text), err
 }
 
 func (t *readTx) ArtifactByDigest(ns ota.Namespace, prefix string) (ota.Artifact, error) {
@@ -71,8 +97,12 @@ func (t *readTx) BlobInUse(d ota.Digest) (bool, error) {
 func (t *writeTx) PutPackage(p ota.Package) error {
 	const doing = "put package"
 	ns, id := string(p.Namespace), p.ID
+	forced, err := textOf(p.Forced)
+	if err != nil {
+		return t.fail(doing, err)
+	}
 	if err := t.q.PutPackage(t.ctx, query.PutPackageParams{Namespace: ns, Name: id.Name, Version: id.Version,
-		Uuid: p.UUID, Description: p.Description, Vendor: p.Vendor, CreatedAt: micros(p.CreatedAt)}); err != nil {
+		Uuid: p.UUID, Description: p.Description, Vendor: p.Vendor, CreatedAt: micros(p.CreatedAt), Forced: forced}); err != nil {
 		return t.fail(doing, err)
 	}
 	if err := t.q.ClearArtifacts(t.ctx, query.ClearArtifactsParams{Namespace: ns, Package: id.Name, Version: id.Version}); err != nil {

@@ -31,7 +31,11 @@ func (s *Store) Queue(ctx context.Context, id ota.DeviceID) (ota.DeviceQueue, er
 			break
 		}
 		if i == 0 || row.ID != rows[i-1].ID {
-			q.Entries = append(q.Entries, entryOf(id, row))
+			e, err := entryOf(id, row)
+			if err != nil {
+				return ota.DeviceQueue{}, failure("read queue", err)
+			}
+			q.Entries = append(q.Entries, e)
 		}
 		if row.Artifact.Valid {
 			p := &q.Entries[len(q.Entries)-1].Package
@@ -42,7 +46,7 @@ func (s *Store) Queue(ctx context.Context, id ota.DeviceID) (ota.DeviceQueue, er
 }
 
 // entryOf is the update of a row and its package, without artifacts.
-func entryOf(device ota.DeviceID, row query.QueueRow) ota.QueueEntry {
+func entryOf(device ota.DeviceID, row query.QueueRow) (ota.QueueEntry, error) {
 	ns := ota.Namespace(row.Namespace)
 	e := ota.QueueEntry{Update: ota.Update{
 		Namespace:   ns,
@@ -63,18 +67,22 @@ func entryOf(device ota.DeviceID, row query.QueueRow) ota.QueueEntry {
 		Tries:       int(row.Tries.Int64),
 		RetryAt:     instant(row.RetryAt.Int64),
 		SentAt:      instant(row.SentAt.Int64),
+		Forced:      row.Forced.String,
 	}}
-	if row.Uuid.Valid {
-		e.Package = ota.Package{
-			Namespace:   ns,
-			UUID:        row.Uuid.String,
-			ID:          e.Update.Package,
-			Description: row.About.String,
-			Vendor:      row.Vendor.String,
-			CreatedAt:   instant(row.PublishedAt.Int64),
-		}
+	if !row.Uuid.Valid {
+		return e, nil
 	}
-	return e
+	forced, err := forcedOf(row.PackageForced.String)
+	e.Package = ota.Package{
+		Namespace:   ns,
+		UUID:        row.Uuid.String,
+		ID:          e.Update.Package,
+		Description: row.About.String,
+		Vendor:      row.Vendor.String,
+		CreatedAt:   instant(row.PublishedAt.Int64),
+		Forced:      forced,
+	}
+	return e, err
 }
 
 func artifactOf(row query.QueueRow) ota.Artifact {

@@ -62,6 +62,7 @@ func updateOf(row query.DeviceUpdate) ota.Update {
 		Tries:       int(row.Tries),
 		RetryAt:     instant(row.RetryAt),
 		SentAt:      instant(row.SentAt),
+		Forced:      row.Forced,
 	}
 }
 
@@ -86,6 +87,7 @@ func (t *writeTx) PutUpdate(u ota.Update) error {
 		Tries:       int64(u.Tries),
 		RetryAt:     micros(u.RetryAt),
 		SentAt:      micros(u.SentAt),
+		Forced:      u.Forced,
 	})
 	if orphan(err) {
 		return ota.MissingDevice(string(u.Device))

@@ -29,7 +29,7 @@ var packages = []story{
 	{"putting a package again replaces it with its files", func(w *world) {
 		w.publish(app)
 		p := app
-		p.UUID, p.Vendor, p.Description, p.CreatedAt = "other", "them", "", p.CreatedAt.Add(time.Hour)
+		p.UUID, p.Vendor, p.Description, p.CreatedAt, p.Forced = "other", "them", "", p.CreatedAt.Add(time.Hour), nil
 		p.Artifacts = []ota.Artifact{{Name: "only", Sums: ota.Sums{Size: 1, SHA256: "new"}}}
 		w.publish(p)
 		w.same(ask(w, func(tx ota.ReadTx) (ota.Package, error) { return tx.Package(home, app.ID) }), p)

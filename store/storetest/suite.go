@@ -181,6 +181,10 @@ var app = ota.Package{
 	Description: "an app",
 	Vendor:      "us",
 	CreatedAt:   time.Date(2026, 2, 1, 0, 0, 0, 123456000, time.UTC),
+	Forced: []ota.Forced{
+		{At: time.Date(2026, 2, 1, 0, 0, 1, 123456000, time.UTC), By: "operator at 192.0.2.7", Doing: "publish", Reasons: []string{"not \"signed\"", "too old"}},
+		{At: time.Date(2026, 2, 2, 0, 0, 0, 0, time.UTC), Doing: "notify"},
+	},
 	Artifacts: []ota.Artifact{
 		{Name: "image", Sums: ota.Sums{Size: 5 << 30, SHA256: "aa", SHA1: "bb", MD5: "cc"}, Signature: "signed"},
 		{Name: "doc", Sums: ota.Sums{Size: 0, SHA256: "dd", SHA1: "ee", MD5: "ff"}},

@@ -20,6 +20,7 @@ var updates = []story{
 			u.Description, u.Reason = "why", "INSTALL_FAILED: no\nroom"
 			u.Until, u.UpdatedAt, u.EndedAt = at, at.Add(time.Microsecond), at.Add(time.Hour)
 			u.Tries, u.RetryAt, u.SentAt = 9, at.Add(time.Minute), at.Add(time.Second)
+			u.Forced = "manifest: it is not signed"
 		})
 		bare := w.send(d)
 		for _, u := range []ota.Update{full, bare} {
@@ -32,7 +33,7 @@ var updates = []story{
 		u.Request, u.Package, u.Status, u.Pos, u.Priority, u.Confirm = "r2", ota.PackageID{Name: "b", Version: "2"}, ota.Expired, 7, 1, false
 		u.Description, u.Until, u.Reason = "new", time.Time{}, "expired"
 		u.CreatedAt, u.UpdatedAt, u.EndedAt = u.CreatedAt.Add(1e6), u.UpdatedAt.Add(2e6), u.CreatedAt.Add(3e6)
-		u.Tries, u.RetryAt, u.SentAt = 1, u.CreatedAt.Add(4e6), u.CreatedAt.Add(5e6)
+		u.Tries, u.RetryAt, u.SentAt, u.Forced = 1, u.CreatedAt.Add(4e6), u.CreatedAt.Add(5e6), "one; two"
 		w.write(func(tx ota.Tx) error { return tx.PutUpdate(u) })
 		w.same(ask(w, func(tx ota.ReadTx) (ota.Update, error) { return tx.Update(u.Device, u.ID) }), u)
 	}},

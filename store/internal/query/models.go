@@ -70,6 +70,7 @@ type DeviceUpdate struct {
 	Tries       int64
 	RetryAt     int64
 	SentAt      int64
+	Forced      string
 }
 
 type Event struct {
@@ -115,6 +116,7 @@ type Package struct {
 	Description string
 	Vendor      string
 	CreatedAt   int64
+	Forced      string
 }
 
 type Psk struct {

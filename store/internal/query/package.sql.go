@@ -172,7 +172,7 @@ func (q *Queries) DeletePackage(ctx context.Context, arg DeletePackageParams) (i
 }
 
 const packageByID = `-- name: PackageByID :one
-SELECT namespace, name, version, uuid, description, vendor, created_at
+SELECT namespace, name, version, uuid, description, vendor, created_at, forced
 FROM package WHERE namespace = $1 AND name = $2 AND version = $3
 `
 
@@ -193,13 +193,14 @@ func (q *Queries) PackageByID(ctx context.Context, arg PackageByIDParams) (Packa
 		&i.Description,
 		&i.Vendor,
 		&i.CreatedAt,
+		&i.Forced,
 	)
 	return i, err
 }
 
 const packages = `-- name: Packages :many
 
-SELECT p.namespace, p.name, p.version, p.uuid, p.description, p.vendor, p.created_at
+SELECT p.namespace, p.name, p.version, p.uuid, p.description, p.vendor, p.created_at, p.forced
 FROM package p WHERE p.namespace = $1
 `
 
@@ -221,6 +222,7 @@ func (q *Queries) Packages(ctx context.Context, namespace string) ([]Package, er
 			&i.Description,
 			&i.Vendor,
 			&i.CreatedAt,
+			&i.Forced,
 		); err != nil {
 			return nil, err
 		}
@@ -236,10 +238,10 @@ func (q *Queries) Packages(ctx context.Context, namespace string) ([]Package, er
 }
 
 const putPackage = `-- name: PutPackage :exec
-INSERT INTO package (namespace, name, version, uuid, description, vendor, created_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7)
+INSERT INTO package (namespace, name, version, uuid, description, vendor, created_at, forced)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 ON CONFLICT (namespace, name, version) DO UPDATE SET uuid = excluded.uuid, description = excluded.description,
-    vendor = excluded.vendor, created_at = excluded.created_at
+    vendor = excluded.vendor, created_at = excluded.created_at, forced = excluded.forced
 `
 
 type PutPackageParams struct {
@@ -250,6 +252,7 @@ type PutPackageParams struct {
 	Description string
 	Vendor      string
 	CreatedAt   int64
+	Forced      string
 }
 
 func (q *Queries) PutPackage(ctx context.Context, arg PutPackageParams) error {
@@ -261,6 +264,7 @@ func (q *Queries) PutPackage(ctx context.Context, arg PutPackageParams) error {
 		arg.Description,
 		arg.Vendor,
 		arg.CreatedAt,
+		arg.Forced,
 	)
 	return err
 }

@@ -78,7 +78,7 @@ func (q *Queries) DeviceResults(ctx context.Context, deviceID string) ([]Result,
 
 const dueUpdates = `-- name: DueUpdates :many
 SELECT device_id, id, namespace, request_id, package, version, status, pos, priority, confirm, description,
-    until_at, created_at, updated_at, ended_at, reason, tries, retry_at, sent_at
+    until_at, created_at, updated_at, ended_at, reason, tries, retry_at, sent_at, forced
 FROM device_update WHERE status = 'Pending' AND until_at <> 0 AND until_at <= $1
 ORDER BY until_at, device_id, id LIMIT $2
 `
@@ -117,6 +117,7 @@ func (q *Queries) DueUpdates(ctx context.Context, arg DueUpdatesParams) ([]Devic
 			&i.Tries,
 			&i.RetryAt,
 			&i.SentAt,
+			&i.Forced,
 		); err != nil {
 			return nil, err
 		}
@@ -133,14 +134,14 @@ func (q *Queries) DueUpdates(ctx context.Context, arg DueUpdatesParams) ([]Devic
 
 const putUpdate = `-- name: PutUpdate :exec
 INSERT INTO device_update (device_id, id, namespace, request_id, package, version, status, pos, priority, confirm, description,
-    until_at, created_at, updated_at, ended_at, reason, tries, retry_at, sent_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
+    until_at, created_at, updated_at, ended_at, reason, tries, retry_at, sent_at, forced)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
 ON CONFLICT (device_id, id) DO UPDATE SET namespace = excluded.namespace, request_id = excluded.request_id,
     package = excluded.package, version = excluded.version, status = excluded.status, pos = excluded.pos,
     priority = excluded.priority, confirm = excluded.confirm, description = excluded.description,
     until_at = excluded.until_at, created_at = excluded.created_at, updated_at = excluded.updated_at,
     ended_at = excluded.ended_at, reason = excluded.reason, tries = excluded.tries,
-    retry_at = excluded.retry_at, sent_at = excluded.sent_at
+    retry_at = excluded.retry_at, sent_at = excluded.sent_at, forced = excluded.forced
 `
 
 type PutUpdateParams struct {
@@ -163,6 +164,7 @@ type PutUpdateParams struct {
 	Tries       int64
 	RetryAt     int64
 	SentAt      int64
+	Forced      string
 }
 
 func (q *Queries) PutUpdate(ctx context.Context, arg PutUpdateParams) error {
@@ -186,6 +188,7 @@ func (q *Queries) PutUpdate(ctx context.Context, arg PutUpdateParams) error {
 		arg.Tries,
 		arg.RetryAt,
 		arg.SentAt,
+		arg.Forced,
 	)
 	return err
 }
@@ -194,8 +197,8 @@ const queue = `-- name: Queue :many
 
 SELECT d.namespace, d.blocked_at, d.blocked_by, d.block_reason,
     u.id, u.request_id, u.package, u.version, u.status, u.pos, u.priority, u.confirm, u.description,
-    u.until_at, u.created_at, u.updated_at, u.ended_at, u.reason, u.tries, u.retry_at, u.sent_at,
-    p.uuid, p.description AS about, p.vendor, p.created_at AS published_at,
+    u.until_at, u.created_at, u.updated_at, u.ended_at, u.reason, u.tries, u.retry_at, u.sent_at, u.forced,
+    p.uuid, p.description AS about, p.vendor, p.created_at AS published_at, p.forced AS package_forced,
     a.name AS artifact, a.size, a.sha256, a.sha1, a.md5, a.signature
 FROM device d
 LEFT JOIN device_update u ON u.device_id = d.id AND u.status IN ('Pending', 'InFlight')
@@ -206,37 +209,39 @@ ORDER BY u.id, a.pos
 `
 
 type QueueRow struct {
-	Namespace   string
-	BlockedAt   int64
-	BlockedBy   string
-	BlockReason string
-	ID          sql.NullString
-	RequestID   sql.NullString
-	Package     sql.NullString
-	Version     sql.NullString
-	Status      sql.NullString
-	Pos         sql.NullInt64
-	Priority    sql.NullInt64
-	Confirm     sql.NullBool
-	Description sql.NullString
-	UntilAt     sql.NullInt64
-	CreatedAt   sql.NullInt64
-	UpdatedAt   sql.NullInt64
-	EndedAt     sql.NullInt64
-	Reason      sql.NullString
-	Tries       sql.NullInt64
-	RetryAt     sql.NullInt64
-	SentAt      sql.NullInt64
-	Uuid        sql.NullString
-	About       sql.NullString
-	Vendor      sql.NullString
-	PublishedAt sql.NullInt64
-	Artifact    sql.NullString
-	Size        sql.NullInt64
-	Sha256      sql.NullString
-	Sha1        sql.NullString
-	Md5         sql.NullString
-	Signature   sql.NullString
+	Namespace     string
+	BlockedAt     int64
+	BlockedBy     string
+	BlockReason   string
+	ID            sql.NullString
+	RequestID     sql.NullString
+	Package       sql.NullString
+	Version       sql.NullString
+	Status        sql.NullString
+	Pos           sql.NullInt64
+	Priority      sql.NullInt64
+	Confirm       sql.NullBool
+	Description   sql.NullString
+	UntilAt       sql.NullInt64
+	CreatedAt     sql.NullInt64
+	UpdatedAt     sql.NullInt64
+	EndedAt       sql.NullInt64
+	Reason        sql.NullString
+	Tries         sql.NullInt64
+	RetryAt       sql.NullInt64
+	SentAt        sql.NullInt64
+	Forced        sql.NullString
+	Uuid          sql.NullString
+	About         sql.NullString
+	Vendor        sql.NullString
+	PublishedAt   sql.NullInt64
+	PackageForced sql.NullString
+	Artifact      sql.NullString
+	Size          sql.NullInt64
+	Sha256        sql.NullString
+	Sha1          sql.NullString
+	Md5           sql.NullString
+	Signature     sql.NullString
 }
 
 // Queue is one row if the device has nothing to do, else one for each artifact
@@ -272,10 +277,12 @@ func (q *Queries) Queue(ctx context.Context, id string) ([]QueueRow, error) {
 			&i.Tries,
 			&i.RetryAt,
 			&i.SentAt,
+			&i.Forced,
 			&i.Uuid,
 			&i.About,
 			&i.Vendor,
 			&i.PublishedAt,
+			&i.PackageForced,
 			&i.Artifact,
 			&i.Size,
 			&i.Sha256,
@@ -298,7 +305,7 @@ func (q *Queries) Queue(ctx context.Context, id string) ([]QueueRow, error) {
 
 const update = `-- name: Update :one
 SELECT device_id, id, namespace, request_id, package, version, status, pos, priority, confirm, description,
-    until_at, created_at, updated_at, ended_at, reason, tries, retry_at, sent_at
+    until_at, created_at, updated_at, ended_at, reason, tries, retry_at, sent_at, forced
 FROM device_update WHERE device_id = $1 AND id = $2
 `
 
@@ -330,6 +337,7 @@ func (q *Queries) Update(ctx context.Context, arg UpdateParams) (DeviceUpdate, e
 		&i.Tries,
 		&i.RetryAt,
 		&i.SentAt,
+		&i.Forced,
 	)
 	return i, err
 }
@@ -379,7 +387,7 @@ func (q *Queries) UpdateResults(ctx context.Context, arg UpdateResultsParams) ([
 const updates = `-- name: Updates :many
 
 SELECT u.device_id, u.id, u.namespace, u.request_id, u.package, u.version, u.status, u.pos, u.priority, u.confirm, u.description,
-    u.until_at, u.created_at, u.updated_at, u.ended_at, u.reason, u.tries, u.retry_at, u.sent_at
+    u.until_at, u.created_at, u.updated_at, u.ended_at, u.reason, u.tries, u.retry_at, u.sent_at, u.forced
 FROM device_update u WHERE u.namespace = $1
 `
 
@@ -413,6 +421,7 @@ func (q *Queries) Updates(ctx context.Context, namespace string) ([]DeviceUpdate
 			&i.Tries,
 			&i.RetryAt,
 			&i.SentAt,
+			&i.Forced,
 		); err != nil {
 			return nil, err
 		}
