@@ -2,6 +2,7 @@ package resource
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,8 +20,10 @@ type book struct {
 	etag  string
 	used  atomic.Int64 // the shelf's count when it was last read
 
-	mu   sync.RWMutex
-	blob ota.Blob // nil while closed
+	opening sync.Mutex // held for as long as opening takes, which may be long
+
+	mu   sync.RWMutex // never held for long: who only looks must not wait
+	blob ota.Blob     // nil while closed
 }
 
 // etagBytes is how much of a digest tells contents apart.
@@ -59,30 +62,39 @@ func (b *book) open() error {
 // reopen opens the file and returns it with mu held for reading.
 func (b *book) reopen() (ota.Blob, error) {
 	b.shelf.makeRoom(b)
+	b.opening.Lock()
+	defer b.opening.Unlock()
 	for {
-		b.mu.Lock()
-		if b.blob == nil {
-			ctx, cancel := context.WithTimeout(context.Background(), openPatience)
-			blob, err := b.shelf.fleet.OpenBlob(ctx, b.sum)
-			cancel()
-			if err != nil {
-				b.mu.Unlock()
-				return nil, err
-			}
-			b.blob = blob
-		}
-		b.mu.Unlock()
 		b.mu.RLock()
 		if b.blob != nil {
 			return b.blob, nil
 		}
 		b.mu.RUnlock()
+		blob, err := b.shelf.check(b.sum)
+		if err != nil {
+			return nil, err
+		}
+		b.mu.Lock()
+		b.blob = blob
+		b.mu.Unlock()
 	}
 }
 
 // openPatience is how long checking a file may take before who asked for it is
 // told to ask again; the check goes on.
 const openPatience = time.Minute
+
+// check opens a file. It fails with KindUnavailable if checking it takes too
+// long, or with KindCorrupt.
+func (s *shelf) check(d ota.Digest) (ota.Blob, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), openPatience)
+	defer cancel()
+	b, err := s.fleet.OpenBlob(ctx, d)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = ota.Fail(ota.KindUnavailable, "being_checked", "the file is still being checked: ask again")
+	}
+	return b, err
+}
 
 func (b *book) isOpen() bool {
 	b.mu.RLock()

@@ -1,6 +1,7 @@
 package resource_test
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/updraft-ota/updraft/coap"
 	"github.com/updraft-ota/updraft/coap/resource"
+	"github.com/updraft-ota/updraft/ota"
 )
 
 // noise is a file that no other is like.
@@ -159,6 +161,12 @@ func (w *world) node() *node {
 
 func (n *node) block(path string, num int) string {
 	n.t.Helper()
+	n.ask(path, num)
+	return n.answer()
+}
+
+func (n *node) ask(path string, num int) {
+	n.t.Helper()
 	n.id++
 	b := []byte{0x40, 1, byte(n.id >> 8), byte(n.id)}
 	last := 0
@@ -171,6 +179,10 @@ func (n *node) block(path string, num int) string {
 	if _, err := n.conn.Write(b); err != nil {
 		n.t.Fatal(err)
 	}
+}
+
+func (n *node) answer() string {
+	n.t.Helper()
 	answer := make([]byte, 1500)
 	_ = n.conn.SetReadDeadline(time.Now().Add(10 * time.Second))
 	got, err := n.conn.Read(answer)
@@ -305,5 +317,38 @@ func TestABlockNeedsNoMemory(t *testing.T) {
 	})
 	if allocs >= 1 {
 		t.Errorf("%v allocations per block", allocs)
+	}
+}
+
+// A large file is read as a whole before it is served for the first time.
+// Others are served meanwhile, however many ask for it.
+func TestAFileThatIsBeingCheckedHoldsUpNobody(t *testing.T) {
+	w := newWorld(t)
+	large, small := noise(12, 5000), noise(13, 500)
+	w.publish("a", "large", large, "small", small)
+	checked, begun := make(chan struct{}), make(chan struct{}, 100)
+	wait := func(d ota.Digest) {
+		if string(d) == hex.EncodeToString(sha(large)) {
+			begun <- struct{}{}
+			<-checked
+		}
+	}
+	w.slow.Store(&wait)
+	nodes := make([]*node, 32)
+	for i := range nodes {
+		nodes[i] = w.node()
+		nodes[i].ask("/a/large", 0)
+		if i == 0 {
+			<-begun
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if m, err := w.dial().Get(ctx, "/a/small"); err != nil || string(m.Payload) != small {
+		t.Errorf("the small one: %v, %v", m.Code, err)
+	}
+	close(checked)
+	for _, n := range nodes {
+		wantString(t, "the large one", n.answer(), large[:64])
 	}
 }

@@ -36,6 +36,8 @@ type world struct {
 	log  *syncBuffer
 	end  func()
 
+	slow atomic.Pointer[func(ota.Digest)] // is called before a file is opened, unless it is nil
+
 	mu      sync.Mutex
 	now     time.Time
 	trigger atomic.Pointer[ota.Trigger] // by which devices are told
@@ -47,6 +49,19 @@ func (w *world) Post(ctx context.Context, target, text string) error {
 
 func (w *world) Slot(ctx context.Context, target string) (int, error) {
 	return (*w.trigger.Load()).Slot(ctx, target)
+}
+
+// slowBlobs let a test have the opening of a file take its time.
+type slowBlobs struct {
+	ota.Blobs
+	*world
+}
+
+func (s slowBlobs) Open(ctx context.Context, d ota.Digest) (ota.Blob, error) {
+	if wait := s.slow.Load(); wait != nil {
+		(*wait)(d)
+	}
+	return s.Blobs.Open(ctx, d)
 }
 
 // syncBuffer lets a test read a log while it is written.
@@ -93,7 +108,7 @@ func newWorld(t *testing.T, change ...func(*resource.Options)) *world {
 		t.Fatal(err)
 	}
 	log := slog.New(slog.NewTextHandler(w.log, nil))
-	w.Fleet = fleet.New(fleet.Options{Store: db, Blobs: blobs, Now: w.clock, Log: log,
+	w.Fleet = fleet.New(fleet.Options{Store: db, Blobs: slowBlobs{blobs, w}, Now: w.clock, Log: log,
 		CoAPRoot: func() string { return "coap://" + w.addr }, Trigger: w,
 		DeviceGone: func(id ota.DeviceID) { w.door.Gone(id) }})
 	o := resource.Options{Fleet: w.Fleet, Log: log}
