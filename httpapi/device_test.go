@@ -218,7 +218,9 @@ func TestTheKernelMayCopyTheFile(t *testing.T) {
 	}
 	defer f.Close()
 	w := &fileTaker{ResponseRecorder: httptest.NewRecorder()}
-	httpapi.ServeContent(w, httptest.NewRequest("GET", "/", nil), &ota.Content{Body: f, Size: int64(len(want)), Digest: hello})
+	r := httptest.NewRequest("GET", "/", nil)
+	r = r.WithContext(httpapi.WithConnection(r.Context(), new(net.TCPConn)))
+	httpapi.ServeContent(w, r, &ota.Content{Body: f, Size: int64(len(want)), Digest: hello})
 	if w.Body.String() != want {
 		t.Errorf("%d bytes arrived", w.Body.Len())
 	}

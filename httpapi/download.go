@@ -1,11 +1,13 @@
 package httpapi
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"strconv"
@@ -55,7 +57,10 @@ func ServeContent(w http.ResponseWriter, r *http.Request, c *ota.Content) {
 		h.Set("ETag", etag(c.Digest))
 		h.Set("Repr-Digest", "sha-256=:"+base64.StdEncoding.EncodeToString(sum)+":")
 	}
-	pace := &pacer{ResponseWriter: w, ctl: http.NewResponseController(w), plain: r.TLS == nil}
+	pace := &pacer{ResponseWriter: w, ctl: http.NewResponseController(w)}
+	if r.TLS == nil {
+		pace.conn, _ = r.Context().Value(connectionKey{}).(net.Conn)
+	}
 	defer pace.done()
 	if whole, ok := c.Body.(io.ReadSeeker); ok {
 		serveRanges(&rangeRefusal{ResponseWriter: pace, size: c.Size}, r, whole)
@@ -72,6 +77,14 @@ func ServeContent(w http.ResponseWriter, r *http.Request, c *ota.Content) {
 // maxRanges bounds the ranges of one request. Each costs a head of its own,
 // which may be far longer than the asking.
 const maxRanges = 100
+
+type connectionKey struct{}
+
+// WithConnection is an http.Server's ConnContext. It lets ServeContent tell the
+// connection that a whole file is coming; without it files leave in chunks.
+func WithConnection(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, connectionKey{}, c)
+}
 
 // serveRanges does what http.ServeContent does, but passes over units it does
 // not know (RFC 9110, 14.2) and refuses too many ranges and the last 0 bytes.
@@ -93,8 +106,8 @@ func etag(d ota.Digest) string { return fmt.Sprintf("%q", string(d)) }
 // connection, which may send them without copying them.
 type pacer struct {
 	http.ResponseWriter
-	ctl   *http.ResponseController
-	plain bool // nothing lies between the answer and its TCP connection
+	ctl  *http.ResponseController
+	conn net.Conn // nil if something lies between the answer and its connection
 }
 
 func (p *pacer) Unwrap() http.ResponseWriter { return p.ResponseWriter }
@@ -114,6 +127,7 @@ func (p *pacer) ReadFrom(src io.Reader) (int64, error) {
 	most := int64(stallBytes)
 	if p.sendsWhole(outer.R) {
 		most = 1<<63 - 1
+		defer cork(p.conn)()
 	}
 	var total int64
 	for outer.N > 0 {
@@ -137,7 +151,7 @@ func (p *pacer) ReadFrom(src io.Reader) (int64, error) {
 // what is not sent is still to be read. Buffers and TLS forget where they were.
 func (p *pacer) sendsWhole(src io.Reader) bool {
 	_, file := src.(syscall.Conn)
-	return file && p.plain
+	return file && p.conn != nil
 }
 
 // extend ignores writers without deadlines, as in tests.

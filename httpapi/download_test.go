@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -100,6 +101,7 @@ func TestASlowDownloadLivesAndAStalledOneEnds(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					w := &socket{ResponseRecorder: httptest.NewRecorder(), rate: tt.rate, limit: tt.limit, sealed: sealed, last: time.Now()}
 					r := httptest.NewRequest("GET", "/", nil)
+					r = r.WithContext(httpapi.WithConnection(r.Context(), new(net.TCPConn)))
 					if sealed {
 						r.TLS = new(tls.ConnectionState)
 					}
@@ -125,10 +127,12 @@ func TestADownloadGoesOnWhereTheKernelWasInterrupted(t *testing.T) {
 	const size = 32 << 20 // more than the buffers of a connection hold
 	file, want := image(t, size)
 	goesOn, goOn := context.WithCancel(t.Context())
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer goOn()
 		httpapi.ServeContent(&interrupted{ResponseWriter: w, file: file, goOn: goOn}, r, &ota.Content{Body: file, Size: size})
 	}))
+	srv.Config.ConnContext = httpapi.WithConnection
+	srv.Start()
 	defer srv.Close()
 	resp, err := http.Get(srv.URL)
 	if err != nil {

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"net"
 	"net/http"
 	"strings"
 
@@ -67,6 +68,31 @@ func (id Identity) MayOperate() error {
 
 // Who finds out who is asking. It fails with KindUnauthenticated.
 type Who func(r *http.Request) (Identity, error)
+
+// Operator lets an operator in, or anyone where nobody is asked for proof. The
+// request it returns says whose it is (see ota.Actor). It fails with
+// KindUnauthenticated or KindForbidden, and as Within does.
+func (who Who) Operator(r *http.Request) (*http.Request, ota.Namespace, error) {
+	id, err := who(r)
+	if err != nil {
+		return r, "", err
+	}
+	if err := id.MayOperate(); err != nil {
+		return r, "", err
+	}
+	ns, err := id.Within(r)
+	return id.Acting(r), ns, err
+}
+
+// Acting says in whose name a request is made.
+func (id Identity) Acting(r *http.Request) *http.Request {
+	who := map[Role]string{Anyone: "anyone", Operator: "operator", Device: "device " + string(id.Device)}[id.Role]
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err == nil {
+		who += " at " + host
+	}
+	return r.WithContext(ota.WithActor(r.Context(), who))
+}
 
 // NoAuth takes every caller for Anyone (--auth none).
 func NoAuth(*http.Request) (Identity, error) { return Identity{Role: Anyone}, nil }

@@ -109,7 +109,7 @@ const aboutItself = "device"
 // JSON comes in here too, under the same limits as a device's.
 func (a *api) admit(ctx huma.Context, next func(huma.Context)) {
 	r, w := humago.Unwrap(ctx)
-	err := a.may(r, ctx)
+	acting, err := a.may(r, ctx)
 	if err != nil {
 		httpapi.Abandon(w, r)
 	}
@@ -123,21 +123,22 @@ func (a *api) admit(ctx huma.Context, next func(huma.Context)) {
 		return
 	}
 	ctx.SetHeader("Cache-Control", "no-store")
-	next(ctx)
+	next(huma.WithContext(ctx, acting))
 }
 
 // may decides who may ask what, and settles the namespace for Space to read.
-func (a *api) may(r *http.Request, ctx huma.Context) error {
+// The context says who asks.
+func (a *api) may(r *http.Request, ctx huma.Context) (context.Context, error) {
 	id, err := a.who(r)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := mayAsk(id, ctx); err != nil {
-		return err
+		return nil, err
 	}
 	ns, err := id.Within(r)
 	r.Header.Set("x-ats-namespace", string(ns))
-	return err
+	return id.Acting(r).Context(), err
 }
 
 func mayAsk(id httpapi.Identity, ctx huma.Context) error {

@@ -30,6 +30,19 @@ type Package struct {
 	CreatedAt     time.Time          `json:"createdAt"`
 	IsBlackListed bool               `json:"isBlackListed"`
 	Artifacts     []httpapi.Artifact `json:"artifacts,omitempty" doc:"every file, the main one first, if there are several"`
+	Forced        []Forced           `json:"forced,omitempty" doc:"what operators insisted on although it was refused, the newest last, at most 20"`
+}
+
+// Forced is what an operator insisted on.
+type Forced struct {
+	At      time.Time `json:"at"`
+	By      string    `json:"by,omitempty" doc:"who it was, such as operator at 192.0.2.7"`
+	Doing   string    `json:"doing" doc:"publish or notify"`
+	Reasons []string  `json:"reasons" doc:"what there was against it"`
+}
+
+func fromForced(f ota.Forced) Forced {
+	return Forced{f.At.UTC(), f.By, f.Doing, each(f.Reasons, func(s string) string { return s })}
 }
 
 // Info is what can be changed of a package.
@@ -55,6 +68,9 @@ func fromPackage(ctx context.Context, p ota.Package) Package {
 		out.Artifacts = each(p.Artifacts, func(a ota.Artifact) httpapi.Artifact {
 			return httpapi.Artifact{Name: a.Name, Size: a.Size, SHA256: string(a.SHA256), Signature: a.Signature}
 		})
+	}
+	if len(p.Forced) > 0 {
+		out.Forced = each(p.Forced, fromForced)
 	}
 	return out
 }

@@ -21,6 +21,7 @@ type Update struct {
 	PackageID           httpapi.PackageID `json:"packageId"`
 	Status              string            `json:"status" enum:"Pending,InFlight,Finished,Failed,Canceled,Expired"`
 	Reason              string            `json:"reason,omitempty" doc:"why it ended as it did, or waits again"`
+	Forced              string            `json:"forced,omitempty" doc:"what there was against it when an operator insisted"`
 	Priority            int               `json:"priority" doc:"1 (first) to 100"`
 	Position            int               `json:"position,omitempty" doc:"explicit place in the device's queue, from 1"`
 	RequestConfirmation bool              `json:"requestConfirmation,omitempty"`
@@ -40,7 +41,7 @@ func fromUpdate(u ota.Update) Update {
 		Status: string(u.Status), Reason: u.Reason, Priority: u.Priority, Position: u.Pos,
 		RequestConfirmation: u.Confirm, Description: u.Description,
 		CreatedAt: u.CreatedAt.UTC(), UpdatedAt: u.UpdatedAt.UTC(), EndedAt: moment(u.EndedAt), Until: moment(u.Until),
-		Tries: u.Tries, SentAt: moment(u.SentAt),
+		Tries: u.Tries, SentAt: moment(u.SentAt), Forced: u.Forced,
 	}
 	if u.Status == ota.Pending {
 		out.RetryAt = moment(u.RetryAt)

@@ -79,7 +79,7 @@ type door struct{ Options }
 // operators lets only them in, and tells what comes of what they ask.
 func (d *door) operators(serve func(w http.ResponseWriter, r *http.Request, ns ota.Namespace) (status int, answer any, err error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		ns, err := d.admit(r)
+		r, ns, err := d.Who.Operator(r)
 		status, answer := 0, any(nil)
 		if err == nil {
 			status, answer, err = serve(w, r, ns)
@@ -91,17 +91,6 @@ func (d *door) operators(serve func(w http.ResponseWriter, r *http.Request, ns o
 		}
 		write(w, status, "application/json", answer)
 	}
-}
-
-func (d *door) admit(r *http.Request) (ota.Namespace, error) {
-	id, err := d.Who(r)
-	if err != nil {
-		return "", err
-	}
-	if err := id.MayOperate(); err != nil {
-		return "", err
-	}
-	return id.Within(r)
 }
 
 func (d *door) remove(w http.ResponseWriter, r *http.Request, ns ota.Namespace) (int, any, error) {

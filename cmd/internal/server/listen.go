@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/updraft-ota/updraft/cmd/internal/settings"
+	"github.com/updraft-ota/updraft/httpapi"
 )
 
 // web serves one handler over HTTP and HTTPS.
@@ -39,6 +40,7 @@ func listenWeb(ctx context.Context, c Config, cert *certificate, log *slog.Logge
 		ReadHeaderTimeout: headerPatience,
 		IdleTimeout:       idlePatience,
 		MaxHeaderBytes:    maxHeader,
+		ConnContext:       httpapi.WithConnection,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
 	if w.plain, err = listen(ctx, c, "http", c.HTTP); err != nil {

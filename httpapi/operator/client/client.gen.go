@@ -444,6 +444,20 @@ type DeviceTDeviceType string
 // Empty defines model for Empty.
 type Empty = map[string]interface{}
 
+// Forced defines model for Forced.
+type Forced struct {
+	At time.Time `json:"at"`
+
+	// By who it was, such as operator at 192.0.2.7
+	By *string `json:"by,omitempty"`
+
+	// Doing publish or notify
+	Doing string `json:"doing"`
+
+	// Reasons what there was against it
+	Reasons []string `json:"reasons"`
+}
+
 // Info defines model for Info.
 type Info struct {
 	Description string `json:"description"`
@@ -490,9 +504,12 @@ type Package struct {
 	Artifacts *[]Artifact `json:"artifacts,omitempty"`
 
 	// CheckSum SHA-1, lower-case hex, for old readers
-	CheckSum      string    `json:"checkSum"`
-	CreatedAt     time.Time `json:"createdAt"`
-	Description   *string   `json:"description,omitempty"`
+	CheckSum    string    `json:"checkSum"`
+	CreatedAt   time.Time `json:"createdAt"`
+	Description *string   `json:"description,omitempty"`
+
+	// Forced what operators insisted on although it was refused, the newest last, at most 20
+	Forced        *[]Forced `json:"forced,omitempty"`
 	Id            PackageID `json:"id"`
 	IsBlackListed bool      `json:"isBlackListed"`
 	Namespace     string    `json:"namespace"`
@@ -718,8 +735,11 @@ type Update struct {
 	Description *string            `json:"description,omitempty"`
 	Device      openapi_types.UUID `json:"device"`
 	EndedAt     *time.Time         `json:"endedAt,omitempty"`
-	Id          string             `json:"id"`
-	PackageId   PackageID          `json:"packageId"`
+
+	// Forced what there was against it when an operator insisted
+	Forced    *string   `json:"forced,omitempty"`
+	Id        string    `json:"id"`
+	PackageId PackageID `json:"packageId"`
 
 	// Position explicit place in the device's queue, from 1
 	Position *int64 `json:"position,omitempty"`
