@@ -69,7 +69,7 @@ func Default() Config {
 	return Config{
 		Auth: AuthOn,
 		HTTP: 8080, CoAP: 5683,
-		HTTPS: settings.Closed, CoAPS: settings.Closed, CoAPTCP: settings.Closed, CoAPSTCP: settings.Closed,
+		HTTPS: settings.Unset, CoAPS: settings.Closed, CoAPTCP: settings.Closed, CoAPSTCP: settings.Closed,
 		RVIEdge: settings.Closed, RVILink: settings.Closed, RVITLS: settings.Closed,
 		WithCoAPServer: true, CoAPPublic: true,
 		MaxUpload: fleet.DefaultMaxUpload,
@@ -164,7 +164,11 @@ func (c *Config) check() error {
 	if c.HTTPS.Open() && c.TLSCert == "" {
 		return usage.Errorf("--https-port needs a certificate: give --tls-cert and --tls-key")
 	}
-	if c.TLSCert != "" && !c.HTTPS.Open() {
+	switch {
+	case c.HTTPS != settings.Unset:
+	case c.TLSCert == "":
+		c.HTTPS = settings.Closed
+	default:
 		c.HTTPS = defaultHTTPS
 	}
 	if !c.HTTP.Open() && !c.HTTPS.Open() {

@@ -136,6 +136,13 @@ func TestACertificateAloneOpensHTTPS(t *testing.T) {
 	if err != nil || c.HTTPS != 8443 {
 		t.Errorf("https port %v, %v", c.HTTPS.String(), err)
 	}
+	c, err = configure(t, "--data=/d", "--tls-cert=c", "--tls-key=k", "--https-port=off")
+	if err != nil || c.HTTPS.Open() {
+		t.Errorf("closed on purpose, as the certificate is for others: https port %v, %v", c.HTTPS.String(), err)
+	}
+	if _, err = configure(t, "--data=/d", "--tls-cert=c", "--tls-key=k", "--https-port=off", "--http-port=off"); err == nil {
+		t.Error("a server without any door was taken")
+	}
 }
 
 func TestWrongConfigurationsAreWrongUsage(t *testing.T) {

@@ -51,7 +51,7 @@ func TestURLsBearTheNameTheServerWasTold(t *testing.T) {
 		"and a port": {[]string{"--http-host", "ota.example:1234"}, "http://ota.example:1234", "https://ota.example:1234"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c, err := configure(t, append(tt.args, "--data", t.TempDir(), "--auth=none", "--http-port=0",
+			c, err := configure(t, append(tt.args, "--data", t.TempDir(), "--auth=none", "--http-port=0", "--coap-port=0",
 				"--https-port=0", "--tls-cert", cert, "--tls-key", key)...)
 			if err != nil {
 				t.Fatal(err)

@@ -70,11 +70,15 @@ func (c Choice) Type() string       { return strings.Join(c.Words, "|") }
 func (c Choice) Expects() string    { return "the text " + strings.Join(c.Words, " or ") }
 func (c Choice) Accepts(v any) bool { return isText(v) }
 
-// Port is a port to listen on: Closed, or 0 (any free one) to 65535.
+// Port is a port to listen on: Unset, Closed, or 0 (any free one) to 65535.
 type Port int
 
-// Closed is a port that nobody listens on.
-const Closed Port = -1
+// Nobody listens on a port that is Closed. One that is Unset was not closed on
+// purpose, so that another setting may open it.
+const (
+	Closed Port = -1
+	Unset  Port = -2
+)
 
 func (p *Port) Set(s string) error {
 	if s == "off" {
@@ -89,7 +93,7 @@ func (p *Port) Set(s string) error {
 	return nil
 }
 func (p *Port) String() string {
-	if *p == Closed {
+	if !p.Open() {
 		return "off"
 	}
 	return strconv.Itoa(int(*p))
@@ -99,7 +103,7 @@ func (p *Port) Expects() string    { return `a number or "off"` }
 func (p *Port) Accepts(v any) bool { _, number := v.(int64); return number || v == "off" }
 
 // Open reports whether somebody is to listen.
-func (p Port) Open() bool { return p != Closed }
+func (p Port) Open() bool { return p >= 0 }
 
 // Size is a number of bytes, at least 1: plain, or with a unit (KiB, MiB, GiB, TiB).
 type Size int64
