@@ -29,6 +29,7 @@ type options struct {
 	// Of the device client.
 	idle     time.Duration
 	download int64
+	only     string
 }
 
 func main() {
@@ -41,6 +42,7 @@ func main() {
 	flag.Int64Var(&o.size, "size", 512<<20, "bytes of the artifact")
 	flag.DurationVar(&o.idle, "idle", time.Minute, "how long the idle device client is watched")
 	flag.Int64Var(&o.download, "download", 2<<30, "bytes the device client downloads")
+	flag.StringVar(&o.only, "only", "", "the one part to run: vehicles, constrained, polls, downloads or footprint")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -63,20 +65,28 @@ func run(ctx context.Context, o options) error {
 	}
 	defer os.RemoveAll(dir)
 	fmt.Printf("%d devices, %d connections, %d rounds of %s each\n", o.devices, o.conns, o.rounds, o.round)
-	if err := vehicles(ctx, o, dir); err != nil {
-		return fmt.Errorf("vehicles: %w", err)
+	parts := []struct {
+		name string
+		run  func(context.Context, options, string) error
+	}{
+		{"vehicles", vehicles},
+		{"constrained", constrained},
+		{"polls", polls},
+		{"downloads", downloads},
+		{"footprint", footprint},
 	}
-	if err := constrained(ctx, o, dir); err != nil {
-		return fmt.Errorf("constrained devices: %w", err)
+	known := o.only == ""
+	for _, p := range parts {
+		if o.only != "" && o.only != p.name {
+			continue
+		}
+		known = true
+		if err := p.run(ctx, o, dir); err != nil {
+			return fmt.Errorf("%s: %w", p.name, err)
+		}
 	}
-	if err := polls(ctx, o, dir); err != nil {
-		return fmt.Errorf("polls: %w", err)
-	}
-	if err := downloads(ctx, o, dir); err != nil {
-		return fmt.Errorf("downloads: %w", err)
-	}
-	if err := footprint(ctx, o, dir); err != nil {
-		return fmt.Errorf("footprint: %w", err)
+	if !known {
+		return fmt.Errorf("-only %s: there is no such part", o.only)
 	}
 	return nil
 }
