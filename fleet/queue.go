@@ -23,7 +23,17 @@ func (f *Fleet) Queue(ctx context.Context, ns ota.Namespace, id ota.DeviceID) (q
 	return queue, q.Block, nil
 }
 
-// Updates lists updates, oldest first.
+// CountUpdates tells how many updates of each status there are.
+func (f *Fleet) CountUpdates(ctx context.Context, filter ota.UpdateFilter) (counts map[ota.Status]int, err error) {
+	f.attempt(ctx, taskExpire, f.expire)
+	err = f.Store.Read(ctx, func(tx ota.ReadTx) error {
+		counts, err = tx.CountUpdates(filter)
+		return err
+	})
+	return counts, err
+}
+
+// Updates lists updates, oldest first unless the filter says otherwise.
 func (f *Fleet) Updates(ctx context.Context, filter ota.UpdateFilter) (list []ota.Update, err error) {
 	f.attempt(ctx, taskExpire, f.expire)
 	err = f.Store.Read(ctx, func(tx ota.ReadTx) error {

@@ -198,8 +198,11 @@ type PackageWriter interface {
 // UpdateReader reads updates and their results.
 type UpdateReader interface {
 	Update(device DeviceID, id UpdateID) (Update, error)
-	// Updates lists updates, oldest first.
+	// Updates lists updates, oldest first (see UpdateFilter.Newest).
 	Updates(f UpdateFilter) ([]Update, error)
+	// CountUpdates tells how many updates of each status there are, whatever
+	// the page; a status of which there are none is left out.
+	CountUpdates(f UpdateFilter) (map[Status]int, error)
 	// DueUpdates lists pending updates whose Until is at or before t, at most limit.
 	DueUpdates(t time.Time, limit int) ([]Update, error)
 	// Results lists stored results in the order received; update "" means all of the device.
@@ -213,7 +216,8 @@ type UpdateFilter struct {
 	ID            UpdateID // matches the update's id or its request's
 	Package       PackageID
 	Statuses      []Status
-	Offset, Limit int // Limit 0: all
+	Newest        bool // the newest first, instead of last
+	Offset, Limit int  // Limit 0: all
 }
 
 // UpdateWriter changes updates.

@@ -64,6 +64,9 @@ func (f *filter) page(order string, offset, limit int) {
 	fmt.Fprintf(&f.tail, " ORDER BY %s LIMIT %s OFFSET %s", order, f.arg(int64(limit)), f.arg(int64(max(0, offset))))
 }
 
+// group makes one row of those that are alike.
+func (f *filter) group(columns string) { f.tail.WriteString(" GROUP BY " + columns) }
+
 // queries are the generated ones with the filter behind them.
 func (f *filter) queries() *query.Queries { return query.New(f) }
 

@@ -52,6 +52,9 @@ func TestEveryQuestionHasItsIndex(t *testing.T) {
 	updates := func(f ota.UpdateFilter) func(*readTx) error {
 		return func(tx *readTx) error { _, err := tx.Updates(f); return err }
 	}
+	count := func(f ota.UpdateFilter) func(*readTx) error {
+		return func(tx *readTx) error { _, err := tx.CountUpdates(f); return err }
+	}
 	events := func(f ota.EventFilter) func(*readTx) error {
 		return func(tx *readTx) error { _, err := tx.Events(f, 1, 1); return err }
 	}
@@ -75,6 +78,10 @@ func TestEveryQuestionHasItsIndex(t *testing.T) {
 		{"updates by age", updates(ota.UpdateFilter{Namespace: "n"}), "device_update_age (namespace=?)"},
 		{"updates of a device", updates(ota.UpdateFilter{Namespace: "n", Device: "d"}), "device_update_device (namespace=? AND device_id=?)"},
 		{"updates of a package", updates(ota.UpdateFilter{Namespace: "n", Package: ota.PackageID{Name: "a", Version: "1"}}),
+			"device_update_package (namespace=? AND package=? AND version=?)"},
+		{"the newest updates of a package", updates(ota.UpdateFilter{Namespace: "n", Package: ota.PackageID{Name: "a", Version: "1"}, Newest: true}),
+			"device_update_package (namespace=? AND package=? AND version=?)"},
+		{"how many updates of a package", count(ota.UpdateFilter{Namespace: "n", Package: ota.PackageID{Name: "a", Version: "1"}}),
 			"device_update_package (namespace=? AND package=? AND version=?)"},
 		{"events", events(ota.EventFilter{}), "(seq>?)"},
 		{"events of a namespace", events(ota.EventFilter{Namespace: "n"}), "event_namespace (namespace=? AND seq>?)"},

@@ -17,15 +17,36 @@ func (t *readTx) Update(device ota.DeviceID, id ota.UpdateID) (ota.Update, error
 }
 
 func (t *readTx) Updates(f ota.UpdateFilter) ([]ota.Update, error) {
+	tail := t.updates(f)
+	order := "u.created_at, u.device_id, u.id"
+	if f.Newest {
+		order = "u.created_at DESC, u.device_id DESC, u.id DESC"
+	}
+	tail.page(order, f.Offset, f.Limit)
+	rows, err := tail.queries().Updates(t.ctx, string(f.Namespace))
+	return updatesOf(rows), t.fail("list updates", err)
+}
+
+func (t *readTx) CountUpdates(f ota.UpdateFilter) (map[ota.Status]int, error) {
+	tail := t.updates(f)
+	tail.group("u.status")
+	rows, err := tail.queries().CountUpdates(t.ctx, string(f.Namespace))
+	counts := make(map[ota.Status]int, len(rows))
+	for _, row := range rows {
+		counts[ota.Status(row.Status)] = int(row.Updates)
+	}
+	return counts, t.fail("count updates", err)
+}
+
+// updates narrows to those of a filter, on all its pages.
+func (t *readTx) updates(f ota.UpdateFilter) *filter {
 	tail := t.narrow()
 	tail.equal("u.device_id", string(f.Device))
 	tail.either("u.id", "u.request_id", string(f.ID))
 	tail.equal("u.package", f.Package.Name)
 	tail.equal("u.version", f.Package.Version)
 	among(tail, "u.status", f.Statuses)
-	tail.page("u.created_at, u.device_id, u.id", f.Offset, f.Limit)
-	rows, err := tail.queries().Updates(t.ctx, string(f.Namespace))
-	return updatesOf(rows), t.fail("list updates", err)
+	return tail
 }
 
 func (t *readTx) DueUpdates(at time.Time, limit int) ([]ota.Update, error) {

@@ -10,6 +10,11 @@ SELECT u.device_id, u.id, u.namespace, u.request_id, u.package, u.version, u.sta
     u.until_at, u.created_at, u.updated_at, u.ended_at, u.reason, u.tries, u.retry_at, u.sent_at, u.forced
 FROM device_update u WHERE u.namespace = $1;
 
+-- CountUpdates takes a filter behind it.
+
+-- name: CountUpdates :many
+SELECT u.status, COUNT(*) AS updates FROM device_update u WHERE u.namespace = $1;
+
 -- name: DueUpdates :many
 SELECT device_id, id, namespace, request_id, package, version, status, pos, priority, confirm, description,
     until_at, created_at, updated_at, ended_at, reason, tries, retry_at, sent_at, forced

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"slices"
 	"time"
 
 	"github.com/updraft-ota/updraft/ota"
@@ -100,7 +101,20 @@ var updates = []story{
 		} {
 			w.Log(tt.about)
 			w.same(w.updates(tt.f), tt.want)
+			tt.f.Newest = true
+			if tt.f.Offset == 0 && tt.f.Limit == 0 {
+				slices.Reverse(tt.want)
+				w.same(w.updates(tt.f), tt.want)
+			}
+			counts := map[ota.Status]int{}
+			tt.f.Offset, tt.f.Limit = 0, 0
+			for _, u := range w.updates(tt.f) {
+				counts[u.Status]++
+			}
+			w.same(ask(w, func(tx ota.ReadTx) (map[ota.Status]int, error) { return tx.CountUpdates(tt.f) }), counts)
 		}
+		w.same(w.updates(ota.UpdateFilter{Namespace: home, Newest: true, Limit: 2}), []ota.Update{c, b})
+		w.same(w.updates(ota.UpdateFilter{Namespace: home, Newest: true, Offset: 1, Limit: 1}), []ota.Update{b})
 	}},
 
 	{"a pending update is due when its time has come", func(w *world) {

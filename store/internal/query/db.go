@@ -78,6 +78,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.countInstalledVersionsStmt, err = db.PrepareContext(ctx, countInstalledVersions); err != nil {
 		return nil, fmt.Errorf("error preparing query CountInstalledVersions: %w", err)
 	}
+	if q.countUpdatesStmt, err = db.PrepareContext(ctx, countUpdates); err != nil {
+		return nil, fmt.Errorf("error preparing query CountUpdates: %w", err)
+	}
 	if q.credentialStmt, err = db.PrepareContext(ctx, credential); err != nil {
 		return nil, fmt.Errorf("error preparing query Credential: %w", err)
 	}
@@ -279,6 +282,11 @@ func (q *Queries) Close() error {
 	if q.countInstalledVersionsStmt != nil {
 		if cerr := q.countInstalledVersionsStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing countInstalledVersionsStmt: %w", cerr)
+		}
+	}
+	if q.countUpdatesStmt != nil {
+		if cerr := q.countUpdatesStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing countUpdatesStmt: %w", cerr)
 		}
 	}
 	if q.credentialStmt != nil {
@@ -518,6 +526,7 @@ type Queries struct {
 	countDevicesStmt           *sql.Stmt
 	countInstalledPackagesStmt *sql.Stmt
 	countInstalledVersionsStmt *sql.Stmt
+	countUpdatesStmt           *sql.Stmt
 	credentialStmt             *sql.Stmt
 	deleteDeviceStmt           *sql.Stmt
 	deletePSKStmt              *sql.Stmt
@@ -578,6 +587,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		countDevicesStmt:           q.countDevicesStmt,
 		countInstalledPackagesStmt: q.countInstalledPackagesStmt,
 		countInstalledVersionsStmt: q.countInstalledVersionsStmt,
+		countUpdatesStmt:           q.countUpdatesStmt,
 		credentialStmt:             q.credentialStmt,
 		deleteDeviceStmt:           q.deleteDeviceStmt,
 		deletePSKStmt:              q.deletePSKStmt,

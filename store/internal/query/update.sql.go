@@ -39,6 +39,40 @@ func (q *Queries) AddResult(ctx context.Context, arg AddResultParams) error {
 	return err
 }
 
+const countUpdates = `-- name: CountUpdates :many
+
+SELECT u.status, COUNT(*) AS updates FROM device_update u WHERE u.namespace = $1
+`
+
+type CountUpdatesRow struct {
+	Status  string
+	Updates int64
+}
+
+// CountUpdates takes a filter behind it.
+func (q *Queries) CountUpdates(ctx context.Context, namespace string) ([]CountUpdatesRow, error) {
+	rows, err := q.query(ctx, q.countUpdatesStmt, countUpdates, namespace)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []CountUpdatesRow
+	for rows.Next() {
+		var i CountUpdatesRow
+		if err := rows.Scan(&i.Status, &i.Updates); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const deviceResults = `-- name: DeviceResults :many
 SELECT device_id, seq, id, update_id, operation, code, text, received_at
 FROM result WHERE device_id = $1 ORDER BY seq
