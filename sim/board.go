@@ -137,6 +137,29 @@ func (b *board) Copy(c, from suit.ComponentID, _ suit.Params) error {
 	return b.fill(c, func(f *os.File) (int64, error) { return io.Copy(f, source) })
 }
 
+// Swap renames, by way of a third place. One that was switched off in between
+// was not done installing, and will be told again.
+func (b *board) Swap(c, other suit.ComponentID, _ suit.Params) error {
+	here, there := b.path(c), b.path(other)
+	if here == there {
+		return nil
+	}
+	aside := there + ".aside"
+	return errors.Join(move(there, aside), move(here, there), move(aside, here), b.flash.sync())
+}
+
+// move renames a file; what was never written is empty, and stays so.
+func move(from, to string) error {
+	err := os.Rename(from, to)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = os.Remove(to)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
 // fill writes a component anew; what was in it is gone whatever happens, as
 // flash is erased before it is written.
 func (b *board) fill(c suit.ComponentID, write func(*os.File) (int64, error)) error {

@@ -229,6 +229,9 @@ func (v *Verdict) checkStyle() {
 
 // checkCommands tells what no device could do, and what was not understood.
 func (v *Verdict) checkCommands(s survey) {
+	if !v.Manifest.asks(installation) {
+		v.fault(FoundBroken, "%v", errIdle)
+	}
 	for _, problem := range s.problems {
 		v.fault(FoundBroken, "no device can carry it out: %v", problem)
 	}

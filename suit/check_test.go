@@ -156,6 +156,30 @@ func targetOf(s shelf, uri string, id ...string) Target {
 	return Target{Component: id, URI: uri, Sum: sum[:], Size: uint64(len(s[path.Base(uri)]))}
 }
 
+// TestAnImageIsCheckedWhereItEndsUp: what is fetched to one place and then
+// copied or swapped to another must have the digest it has to have there.
+func TestAnImageIsCheckedWhereItEndsUp(t *testing.T) {
+	files := shelf{"f": []byte("right")}
+	right, wrong := sha256.Sum256(files["f"]), sha256.Sum256([]byte("wrong"))
+	for _, way := range []Code{Copy, Swap} {
+		for want, sum := range map[string][32]byte{"": right, "error " + FoundPayloadDigest: wrong} {
+			at := func(i uint64, ps ...Param) Sequence {
+				return Sequence{{Code: SetComponent, Index: Index{List: []uint64{i}}}, {Code: OverrideParameters, Params: ps}}
+			}
+			m := &Manifest{Version: 1, Sequence: 1, Components: []ComponentID{{"aside"}, {"app"}}, Sections: []Section{{Key: Install, Sequence: slices.Concat(
+				at(0, Param{ParamURI, "coap://h/f"}), Sequence{{Code: Fetch}},
+				at(1, Param{ParamSource, uint64(0)}, Param{ParamDigest, Digest{SHA256, sum[:]}}), Sequence{{Code: way}, {Code: CheckImage}})}}}
+			v, err := Check(envelopeOf(m.encode()), Rules{Stored: files.find})
+			got := slices.DeleteFunc(codes(v), func(c string) bool {
+				return c == "error "+FoundUnsigned || c == "warning "+FoundAnyClass
+			})
+			if err != nil || strings.Join(got, ", ") != want {
+				t.Errorf("%s: want %q, got %q, %v", way, want, got, err)
+			}
+		}
+	}
+}
+
 // TestImagesAreLookedInto: digests are right, and the firmware is still not
 // for this device.
 func TestImagesAreLookedInto(t *testing.T) {

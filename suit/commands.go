@@ -68,7 +68,9 @@ func (m *machine) command(code Code, c ComponentID, ps Params) error {
 	case Write:
 		return m.write(c, ps)
 	case Copy:
-		return m.copy(c, ps)
+		return m.move(c, ps, m.device.Copy)
+	case Swap:
+		return m.move(c, ps, m.device.Swap)
 	case Invoke:
 		args, _ := ps.Get(ParamInvokeArgs).([]byte)
 		return m.device.Invoke(c, args)
@@ -140,7 +142,8 @@ func (m *machine) write(c ComponentID, ps Params) error {
 	return m.device.Write(c, content, ps)
 }
 
-func (m *machine) copy(c ComponentID, ps Params) error {
+// move copies or swaps.
+func (m *machine) move(c ComponentID, ps Params, how func(c, other ComponentID, ps Params) error) error {
 	from, err := param[uint64](ps, ParamSource)
 	if err == nil {
 		err = m.decrypts(ps)
@@ -152,7 +155,7 @@ func (m *machine) copy(c ComponentID, ps Params) error {
 	if source == nil {
 		return ota.Invalid("there is no component %d", from)
 	}
-	return m.device.Copy(c, source, ps)
+	return how(c, source, ps)
 }
 
 // decrypts makes sure that no ciphertext is installed as if it were an image.

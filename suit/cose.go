@@ -23,6 +23,9 @@ const (
 	HMAC256 Algorithm = 5
 )
 
+// algorithms are those that are checked here.
+var algorithms = map[Algorithm]bool{ES256: true, EdDSA: true, ESP256: true, Ed25519: true, HMAC256: true}
+
 func (a Algorithm) String() string {
 	switch a {
 	case SHA256, RIOTSHA256:

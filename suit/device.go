@@ -26,6 +26,8 @@ type Device interface {
 	Write(c ComponentID, content []byte, params Params) error
 	// Copy puts into c what is in another component.
 	Copy(c, from ComponentID, params Params) error
+	// Swap exchanges what is in two components.
+	Swap(c, other ComponentID, params Params) error
 	// Invoke runs what is in c.
 	Invoke(c ComponentID, args []byte) error
 }

@@ -63,6 +63,12 @@ func (b *board) Copy(c, from ComponentID, _ Params) error {
 	return nil
 }
 
+func (b *board) Swap(c, other ComponentID, _ Params) error {
+	b.log = append(b.log, fmt.Sprintf("swap %s and %s", other, c))
+	b.flash[c.String()], b.flash[other.String()] = b.flash[other.String()], b.flash[c.String()]
+	return nil
+}
+
 func (b *board) Invoke(c ComponentID, args []byte) error {
 	b.log = append(b.log, fmt.Sprintf("invoke %s %s", c, args))
 	return nil

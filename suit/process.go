@@ -3,6 +3,7 @@ package suit
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/updraft-ota/updraft/ota"
@@ -39,8 +40,11 @@ func (f *Failure) Unwrap() error { return f.Err }
 // the report tells the same to the server. The caller notes the sequence
 // number of what was installed.
 func (p *Processor) Install(ctx context.Context, envelope []byte) (*Manifest, Report, error) {
-	return p.process(ctx, envelope, DependencyResolution, PayloadFetch, CandidateVerification, Install, Validate)
+	return p.process(ctx, envelope, installation...)
 }
+
+// installation are the sections of Install, in order.
+var installation = []SectionKey{DependencyResolution, PayloadFetch, CandidateVerification, Install, Validate}
 
 // Boot checks, loads and runs what was installed by an envelope.
 func (p *Processor) Boot(ctx context.Context, envelope []byte) (*Manifest, Report, error) {
@@ -73,7 +77,7 @@ func (p *Processor) accept(envelope []byte) (*Envelope, *Manifest, error) {
 		return nil, nil, &Failure{Reason: ReasonParse, Err: ota.Invalid("the manifest is in the %s dialect, the device reads the %s one", e.Dialect, p.Dialect)}
 	}
 	if _, err := e.Authenticate(p.Trusted); err != nil {
-		return e, nil, &Failure{Reason: ReasonUnauthorised, Err: err}
+		return e, nil, &Failure{Reason: e.distrust(), Err: err}
 	}
 	m, err := e.Manifest()
 	if err != nil {
@@ -89,6 +93,23 @@ func (p *Processor) accept(envelope []byte) (*Envelope, *Manifest, error) {
 	return e, m, nil
 }
 
+// distrust tells signatures that nobody here could check from those that are
+// not good.
+func (e *Envelope) distrust() Reason {
+	unknown := func(b Block) bool { return b.Structure != Sign1 && b.Structure != Mac0 }
+	odd := func(b Block) bool { return unknown(b) || !algorithms[b.Algorithm] }
+	all := func(is func(Block) bool) bool {
+		return len(e.Blocks) > 0 && !slices.ContainsFunc(e.Blocks, func(b Block) bool { return !is(b) })
+	}
+	switch {
+	case all(unknown):
+		return ReasonCOSE
+	case all(odd) || len(e.Blocks) > 0 && e.Digest.Algorithm.hasher() == nil:
+		return ReasonAlgorithm
+	}
+	return ReasonUnauthorised
+}
+
 // current refuses other versions of the format, manifests older than what is
 // installed, and parts that are missing.
 func (p *Processor) current(m *Manifest, sections []SectionKey) error {
@@ -98,6 +119,9 @@ func (p *Processor) current(m *Manifest, sections []SectionKey) error {
 	installing := sections[len(sections)-1] == Validate
 	if last := p.Installed; last != nil && (m.Sequence < *last || m.Sequence == *last && m.Dialect == RIOT && installing) {
 		return &Failure{Reason: ReasonCondition, Err: ota.Invalid("sequence number %d is not newer than %d, which is installed", m.Sequence, *last)}
+	}
+	if installing && !m.asks(sections) { // not even its class would be looked at
+		return &Failure{Reason: ReasonOperation, Err: errIdle}
 	}
 	for _, key := range sections {
 		s := m.Section(key)
@@ -110,6 +134,14 @@ func (p *Processor) current(m *Manifest, sections []SectionKey) error {
 		}
 	}
 	return nil
+}
+
+// errIdle is a manifest that only starts what is there, or not even that.
+var errIdle = ota.Invalid("the manifest neither installs nor checks anything")
+
+// asks reports whether there is anything to do.
+func (m *Manifest) asks(sections []SectionKey) bool {
+	return slices.ContainsFunc(sections, func(key SectionKey) bool { return m.Section(key) != nil })
 }
 
 // run carries out sections that there are, one after another.

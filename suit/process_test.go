@@ -135,6 +135,56 @@ func TestWhatWasTakenAwayIsMissed(t *testing.T) {
 	}
 }
 
+// TestThereIsNothingToDo: a manifest that nothing would check is not installed,
+// whoever signed it.
+func TestThereIsNothingToDo(t *testing.T) {
+	class := Params{{ParamVendor, VendorID("example.com")}, {ParamClass, ClassID(VendorID("example.com"), "stove")}}
+	m := &Manifest{Version: 1, Sequence: 9, Components: []ComponentID{{"\x00"}}, Shared: Sequence{
+		{Code: OverrideParameters, Params: class}, {Code: CheckVendor}, {Code: CheckClass},
+	}, Sections: []Section{{Key: InvokeSection, Sequence: Sequence{{Code: Invoke}}}}}
+	e, signer := &Envelope{manifest: m.encode()}, signerFrom(t, "keys/own-p256-private.pem")
+	if err := e.Sign(signer); err != nil {
+		t.Fatal(err)
+	}
+	p := &Processor{Device: newBoard("example.com", "lamp", nil), Trusted: []Key{signer.Key}}
+	_, report, err := p.Install(t.Context(), e.Encode())
+	if err == nil || !strings.Contains(err.Error(), "neither installs nor checks") || report.Result == nil {
+		t.Errorf("%v, %+v", err, report.Result)
+	}
+	v, err := Check(e.Encode(), Rules{Trusted: []Key{signer.Key}})
+	if err != nil || v.OK() || !slices.Contains(codes(v), "error "+FoundBroken) {
+		t.Errorf("%v, %v", v.Findings, err)
+	}
+}
+
+// TestTheReportTellsWhatIsNotKnown from what is wrong.
+func TestTheReportTellsWhatIsNotKnown(t *testing.T) {
+	for name, c := range map[string]struct {
+		spoil func(*Envelope)
+		want  Reason
+	}{
+		"a structure": {func(e *Envelope) { e.Blocks = []Block{{raw: []byte{0xd8, 98, 0x80}}} }, ReasonCOSE},
+		"an algorithm": {func(e *Envelope) {
+			e.Blocks = []Block{{Structure: Sign1, protected: []byte{0xa1, 1, 0x38, 34}, signature: make([]byte, 96)}}
+		}, ReasonAlgorithm},
+		"a digest's algorithm": {func(e *Envelope) { e.signed = appendDigest(nil, Digest{-45, make([]byte, 64)}) }, ReasonAlgorithm},
+		"one of two":           {func(e *Envelope) { e.Blocks = append(e.Blocks, Block{raw: []byte{0xd8, 98, 0x80}}) }, ReasonUnauthorised},
+		"nobody":               {func(e *Envelope) { e.Blocks = nil }, ReasonUnauthorised},
+	} {
+		e, err := Open(vectorFile(t, "own/eddsa.suit"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.spoil(e)
+		p, b := own(t)
+		p.Trusted = keysFrom(t, "keys/own-p256-public.pem")
+		_, report, err := p.Install(t.Context(), e.Encode())
+		if err == nil || report.Result.Reason != c.want || len(b.log) > 0 {
+			t.Errorf("%s: %s, %v", name, report.Result.Reason, err)
+		}
+	}
+}
+
 func installed(n uint64) func(*Processor, *board) {
 	return func(p *Processor, _ *board) { p.Installed = &n }
 }
@@ -321,6 +371,10 @@ func TestConditionsAndDirectives(t *testing.T) {
 		{name: "a copy of nowhere", seq: one(set(Param{ParamSource, uint64(9)}), Command{Code: Copy}), reason: ReasonOperation},
 		{name: "all components", seq: then(one(Command{Code: SetComponent, Index: Index{All: true}}), write("x"),
 			one(Command{Code: SetComponent, Index: Index{List: []uint64{1}}}, set(Param{ParamSource, uint64(0)}), Command{Code: Copy})), wrote: "xxx"},
+		{name: "swapped", seq: then(write("x"), one(Command{Code: SetComponent, Index: Index{List: []uint64{1}}}), write("y"),
+			one(set(Param{ParamSource, uint64(0)}), Command{Code: Swap}, set(Param{ParamContent, []byte("x")}), Command{Code: CheckContent},
+				Command{Code: SetComponent, Index: Index{List: []uint64{0}}}, set(Param{ParamContent, []byte("y")}), Command{Code: CheckContent})), wrote: "xy"},
+		{name: "swapped with nowhere", seq: one(set(Param{ParamSource, uint64(9)}), Command{Code: Swap}), reason: ReasonOperation},
 		{name: "for none of the components", seq: then(one(Command{Code: SetComponent, Index: Index{List: []uint64{}}}, abort), write("x")), reason: ReasonComponent},
 		{name: "parameters of a component there is not", seq: one(Command{Code: OverrideMultiple, Many: []IndexParams{{2, Params{at(7)}}}}), reason: ReasonComponent},
 		{name: "one component is not soft", seq: one(Command{Code: RunSequence, Run: one(

@@ -55,7 +55,7 @@ func surveyOf(m *Manifest) survey {
 func (s *survey) play(m *Manifest, d *imagined) {
 	var report Report
 	// Without its envelope, integrated payloads are fetched like any other.
-	err := run(context.Background(), d, &Envelope{}, m, []SectionKey{DependencyResolution, PayloadFetch, CandidateVerification, Install, Validate}, &report)
+	err := run(context.Background(), d, &Envelope{}, m, installation, &report)
 	for _, f := range d.files {
 		if !slices.ContainsFunc(s.files, f.same) {
 			s.files = append(s.files, f)
@@ -91,7 +91,7 @@ type imagined struct {
 	not      map[question][]uuid.UUID
 	slots    map[string]uint64
 	notSlots map[string][]uint64
-	filled   map[string]bool // components with an image that fits
+	holds    map[string][]int // the files in a component that something was put into
 	files    []wanted
 }
 
@@ -103,7 +103,7 @@ var (
 
 func imagine(m *Manifest, answers []bool) *imagined {
 	return &imagined{manifest: m, answers: slices.Clone(answers), ids: map[question]uuid.UUID{}, not: map[question][]uuid.UUID{},
-		slots: map[string]uint64{}, notSlots: map[string][]uint64{}, filled: map[string]bool{}}
+		slots: map[string]uint64{}, notSlots: map[string][]uint64{}, holds: map[string][]int{}}
 }
 
 // question is who a component is.
@@ -152,17 +152,12 @@ func (d *imagined) Slot(c ComponentID, slot uint64) bool {
 func (d *imagined) Measure(c ComponentID, expected Params) (Digest, uint64, error) {
 	digest, _ := expected.Get(ParamDigest).(Digest)
 	size, sized := expected.Get(ParamSize).(uint64)
-	if !d.filled[c.String()] {
-		if !d.decide() {
-			return Digest{}, 0, nil
-		}
-		return digest, size, nil
+	held, filled := d.holds[c.String()]
+	if !filled && !d.decide() {
+		return Digest{}, 0, nil
 	}
-	for i := range d.files {
+	for _, i := range held {
 		f := &d.files[i]
-		if !f.component.Equal(c) {
-			continue
-		}
 		if f.digest == nil {
 			f.digest = &digest
 		}
@@ -185,8 +180,8 @@ func (d *imagined) Fetch(_ context.Context, c ComponentID, uri string, ps Params
 	if slot, ok := d.slots[c.String()]; ok {
 		f.slot = &slot
 	}
+	d.holds[c.String()] = []int{len(d.files)}
 	d.files = append(d.files, f)
-	d.filled[c.String()] = true
 	return nil
 }
 
@@ -195,13 +190,26 @@ func (d *imagined) isDependency(c ComponentID) bool {
 }
 
 func (d *imagined) Write(c ComponentID, _ []byte, _ Params) error {
-	d.filled[c.String()] = true
+	d.holds[c.String()] = nil
 	return nil
 }
 
-func (d *imagined) Copy(c, _ ComponentID, _ Params) error {
-	d.filled[c.String()] = true
+// Copy puts the same files into another component, unless it decrypts them.
+func (d *imagined) Copy(c, from ComponentID, ps Params) error {
+	d.holds[c.String()] = nil
+	if ps.Get(ParamEncryption) == nil {
+		d.holds[c.String()] = d.holds[from.String()]
+	}
 	return nil
+}
+
+func (d *imagined) Swap(c, other ComponentID, ps Params) error {
+	was, filled := d.holds[c.String()]
+	err := d.Copy(c, other, ps)
+	if d.holds[other.String()] = was; !filled {
+		delete(d.holds, other.String())
+	}
+	return err
 }
 
 func (d *imagined) Invoke(ComponentID, []byte) error { return nil }
