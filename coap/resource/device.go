@@ -55,6 +55,7 @@ func (d *Door) desired(w coap.ResponseWriter, r *coap.Request) {
 	_, observing := r.Options.Get(coap.Observe)
 	switch {
 	case !want.None:
+		d.talks.expect(c.ID)
 		d.sendMap(w, d.describe(r, want))
 	case observing:
 		d.sendMap(w, encode())

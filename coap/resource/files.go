@@ -48,17 +48,18 @@ const immutable = 365 * 24 * time.Hour
 // Content answers with a file that is open, and a path that means the same as
 // when it was looked up last.
 func (h fileHandler) Content(r *coap.Request) (coap.Content, bool) {
-	if !h.mayRead(r.Peer) || h.namespaceOf(r.Peer) != ota.DefaultNamespace {
+	ns := h.namespaceOf(r.Peer)
+	if !h.mayRead(r.Peer) || ns != ota.DefaultNamespace {
 		return coap.Content{}, false
 	}
-	b := h.files.begun(r)
+	b := h.files.begun(r, ns)
 	if b == nil {
 		b = h.files.known(r.PathBytes())
 	}
 	if b == nil || !b.isOpen() {
 		return coap.Content{}, false
 	}
-	return h.content(r, b), true
+	return h.content(r, ns, b), true
 }
 
 // ServeCOAP looks a path up, and opens the file.
@@ -70,10 +71,11 @@ func (h fileHandler) ServeCOAP(w coap.ResponseWriter, r *coap.Request) {
 	if !only(w, r, coap.GET) {
 		return
 	}
-	b := h.files.begun(r)
+	ns := h.namespaceOf(r.Peer)
+	b := h.files.begun(r, ns)
 	var err error
 	if b == nil {
-		b, err = h.lookUp(r)
+		b, err = h.lookUp(r, ns)
 	}
 	if err == nil {
 		err = b.open()
@@ -82,18 +84,18 @@ func (h fileHandler) ServeCOAP(w coap.ResponseWriter, r *coap.Request) {
 		h.refuse(w, r, err)
 		return
 	}
-	w.SendContent(h.content(r, b))
+	w.SendContent(h.content(r, ns, b))
 }
 
 var errClosedDoor = ota.Fail(ota.KindUnauthenticated, "closed_door", "files are for devices that prove who they are: use coaps")
 
 // content is a file as it goes out to a peer.
-func (h fileHandler) content(r *coap.Request, b *book) coap.Content {
+func (h fileHandler) content(r *coap.Request, ns ota.Namespace, b *book) coap.Content {
 	block, asked := r.Block2()
 	if !asked || block.SZX > largest {
 		block.SZX = largest
 	}
-	h.follow(r, h.files.transfers.note(r, b, block), block.Num == 0)
+	h.follow(r, h.files.transfers.note(r, ns, b, block), block.Num == 0)
 	c := coap.Content{Body: b, Size: b.size, ETag: b.etag, Format: coap.OctetStream}
 	path := r.PathBytes()
 	if digested(path) {
@@ -119,11 +121,11 @@ func (h fileHandler) follow(r *coap.Request, at *transfer, first bool) {
 
 // begun is the file of which a peer has blocks already: it gets the others of
 // the same one, even if the path means another by now. Nil if it begins.
-func (f *files) begun(r *coap.Request) *book {
+func (f *files) begun(r *coap.Request, ns ota.Namespace) *book {
 	if b, ok := r.Block2(); !ok || b.Num == 0 {
 		return nil
 	}
-	if t := f.transfers.find(r); t != nil {
+	if t := f.transfers.find(r, ns); t != nil {
 		return t.book
 	}
 	return nil
@@ -140,8 +142,8 @@ func (f *files) known(path []byte) *book {
 }
 
 // lookUp finds the file a path means, and remembers it.
-func (h fileHandler) lookUp(r *coap.Request) (*book, error) {
-	f, ns := h.files, h.namespaceOf(r.Peer)
+func (h fileHandler) lookUp(r *coap.Request, ns ota.Namespace) (*book, error) {
+	f := h.files
 	edition := f.fleet.Edition() // before the look
 	a, err := f.locate(r, ns)
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/updraft-ota/updraft/coap"
 	"github.com/updraft-ota/updraft/coap/resource"
+	"github.com/updraft-ota/updraft/fleet"
 	"github.com/updraft-ota/updraft/ota"
 )
 
@@ -351,4 +352,48 @@ func TestAFileThatIsBeingCheckedHoldsUpNobody(t *testing.T) {
 	for _, n := range nodes {
 		wantString(t, "the large one", n.answer(), large[:64])
 	}
+}
+
+// What one tenant's device fetched is not shown to another's at the same
+// address.
+func TestAnAddressThatAnotherDeviceGets(t *testing.T) {
+	w := newWorld(t)
+	contents := map[ota.Namespace]string{ns: noise(14, 2000), "other": noise(15, 2000)}
+	keys := map[ota.Namespace]ota.PSK{}
+	for space, content := range contents {
+		n := named("node")
+		n.PSK, n.Vendor, n.Class = true, "example.com", "x"
+		var err error
+		if _, keys[space], err = w.AddConstrained(w.ctx, space, n); err != nil {
+			t.Fatal(err)
+		}
+		a, err := w.PutFile(w.ctx, "file", strings.NewReader(content), 1<<20)
+		if err == nil {
+			_, err = w.Publish(w.ctx, space, fleet.Publication{ID: "app", Files: []ota.Artifact{a}})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	server, err := net.ResolveUDPAddr("udp", w.safe)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := "127.0.0.1:0"
+	fetch := func(space ota.Namespace, num byte) string {
+		t.Helper()
+		conn, err := net.ListenPacket("udp", at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at = conn.LocalAddr().String()
+		c, err := coap.NewDTLSClient(w.ctx, conn, server, coap.DTLSClientConfig{Identity: keys[space].Identity, Key: []byte(keys[space].Key)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		return string(w.one(c, "/app/file", coap.Option{ID: coap.Block2, Value: []byte{num<<4 | 6}}).Payload)
+	}
+	fetch(ns, 0)
+	wantString(t, "the rest of another's", fetch("other", 1), contents["other"][1024:])
 }

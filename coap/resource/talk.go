@@ -166,6 +166,17 @@ func (t *talks) note(id ota.DeviceID, add func(*news)) {
 	}
 }
 
+// expect begins the talk with a device that is about to fetch something, if the
+// news that there is something has not.
+func (t *talks) expect(id ota.DeviceID) {
+	t.mu.RLock()
+	known := t.byID[id] != nil
+	t.mu.RUnlock()
+	if !known {
+		t.note(id, func(*news) {})
+	}
+}
+
 // work looks at a talk until it has no news.
 func (t *talks) work(ctx context.Context, k *talk) {
 	for {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/netip"
 	"os/exec"
 	"strings"
 	"sync"
@@ -102,6 +103,7 @@ func TestATriggeredDeviceFetchesAndReports(t *testing.T) {
 	wantString(t, "told", url, "coap://"+w.addr+"/m/"+short(text))
 	w.comes(d, u, "InFlight")
 
+	until(t, "its answer", func() bool { return w.door.Trusted(netip.MustParseAddrPort(node)) })
 	if m := w.node(); len(m.block("/app/file1", 0)) != 64 {
 		t.Error("it gets no blocks")
 	} else if m.szx = 6; len(m.block("/app/file1", 1)) != 1024 { // more than an address gets that has not proven itself
@@ -242,6 +244,7 @@ func TestNoReportForADay(t *testing.T) {
 	d, key := w.add(n)
 	u := w.send(d, w.publish("app", "manifest", "m", "file1", "image"))
 	c := w.mustDialDTLS(key)
+	w.get(c, "/u/node") // which is enough to be followed, however little time has passed
 	w.get(c, "/app/manifest")
 	w.comes(d, u, "InFlight")
 	w.get(c, "/app/file1")
@@ -269,6 +272,23 @@ func TestHintsOfWhoFetches(t *testing.T) {
 	}
 	w.comes(a, ua, "InFlight (sent)")
 	wantString(t, "the other", w.update(b, ub), "Pending")
+}
+
+// Asking for a block that there is not is no progress.
+func TestBeyondTheEndNothingWasFetched(t *testing.T) {
+	w := newWorld(t)
+	w.with(&fake{})
+	n := named("node")
+	n.Plain, n.Address = true, "127.0.0.1:1"
+	d, _ := w.add(n)
+	u := w.send(d, w.publish("app", "manifest", "m", "file1", noise(11, 700)))
+	w.comes(d, u, "InFlight")
+	fetching := w.node()
+	fetching.block("/app/file1", 0)
+	wantString(t, "beyond the end", fetching.block("/app/file1", 4000), "4.00")
+	if got := w.door.Links(); len(got) != 1 || got[0].Transfers[0].Held != 64 || got[0].Transfers[0].State != "fetching" {
+		t.Errorf("%+v", got)
+	}
 }
 
 // lines is what a program says, as it says it.
@@ -315,14 +335,30 @@ func TestLibcoapObservesWhatItIsToInstall(t *testing.T) {
 	until(t, "what comes next", func() bool { return said.has("/m/" + short("m2")) })
 }
 
-func TestLibcoapIsTriggered(t *testing.T) {
-	free, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+// freeAddress is one on loopback that nobody listens at, by UDP or TCP:
+// programs of libcoap take the port of both.
+func freeAddress(t *testing.T) (addr, port string) {
+	t.Helper()
+	for range 100 {
+		packets, err := net.ListenPacket("udp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		addr = packets.LocalAddr().String()
+		streams, err := net.Listen("tcp", addr)
+		packets.Close()
+		if err == nil {
+			streams.Close()
+			_, port, _ = net.SplitHostPort(addr)
+			return addr, port
+		}
 	}
-	addr := free.LocalAddr().String()
-	free.Close()
-	_, port, _ := net.SplitHostPort(addr)
+	t.Fatal("there is no port that is free for UDP and TCP")
+	return "", ""
+}
+
+func TestLibcoapIsTriggered(t *testing.T) {
+	addr, port := freeAddress(t)
 	var said lines
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()

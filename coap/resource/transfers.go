@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/updraft-ota/updraft/coap"
+	"github.com/updraft-ota/updraft/ota"
 )
 
 // transfers remembers who is fetching what, so that a path that comes to mean
@@ -23,9 +24,11 @@ type transfers struct {
 	others generations
 }
 
-// transferKey is a peer and, as a hash, the path it asks for.
+// transferKey is a peer and, as a hash, the path it asks for. An address may be
+// that of one device after another, and of another namespace then.
 type transferKey struct {
 	peer netip.AddrPort
+	ns   ota.Namespace
 	path uint64
 }
 
@@ -50,8 +53,8 @@ func newTransfers() *transfers {
 	return &transfers{seed: maphash.MakeSeed(), proven: made(), others: made()}
 }
 
-func (t *transfers) key(r *coap.Request) transferKey {
-	return transferKey{r.Peer.Addr, maphash.Bytes(t.seed, r.PathBytes())}
+func (t *transfers) key(r *coap.Request, ns ota.Namespace) transferKey {
+	return transferKey{r.Peer.Addr, ns, maphash.Bytes(t.seed, r.PathBytes())}
 }
 
 func (t *transfers) of(r *coap.Request) *generations {
@@ -63,10 +66,10 @@ func (t *transfers) of(r *coap.Request) *generations {
 
 // find returns what the peer has begun to fetch under that path, nil if
 // nothing is known.
-func (t *transfers) find(r *coap.Request) *transfer {
+func (t *transfers) find(r *coap.Request, ns ota.Namespace) *transfer {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.look(r, t.key(r))
+	return t.look(r, t.key(r, ns))
 }
 
 // look also finds what a peer began before it had proven its address.
@@ -78,10 +81,10 @@ func (t *transfers) look(r *coap.Request, k transferKey) *transfer {
 }
 
 // note notes that a block of a book goes out to a peer.
-func (t *transfers) note(r *coap.Request, b *book, block coap.Block) *transfer {
+func (t *transfers) note(r *coap.Request, ns ota.Namespace, b *book, block coap.Block) *transfer {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	g, k := t.of(r), t.key(r)
+	g, k := t.of(r), t.key(r, ns)
 	at := t.look(r, k)
 	if at == nil || at.book != b {
 		at = &transfer{book: b}
@@ -90,7 +93,7 @@ func (t *transfers) note(r *coap.Request, b *book, block coap.Block) *transfer {
 	if block.Num == 0 {
 		at.end.Store(0)
 	}
-	if end := min(block.Offset()+int64(block.Size()), b.size); end > at.end.Load() {
+	if end := min(block.Offset()+int64(block.Size()), b.size); end > at.end.Load() && block.Offset() < b.size {
 		at.end.Store(end)
 	}
 	return at
