@@ -17,7 +17,7 @@ type Publication struct {
 	Version string // "": of the names of the files, else the next revision; see ota.Revise
 	Files   []ota.Artifact
 	// Force takes manifests that are refused, and changes a version that was
-	// named although updates refer to it. It is noted as an event.
+	// named although updates refer to it. It is noted (see ota.Forced).
 	Force bool
 }
 
@@ -94,11 +94,15 @@ func (f *Fleet) Publish(ctx context.Context, ns ota.Namespace, n Publication) (P
 		if r.Forced {
 			out.Forced = append(slices.Clip(refused), fmt.Sprintf("updates refer to %s, which had other files", out.Package.ID))
 		}
+		if len(out.Forced) > 0 {
+			out.Package.NoteForced(forced(ctx, tx, "publish", out.Forced))
+		}
 		return putRevision(tx, out, r)
 	})
 	if err != nil {
 		return Published{}, err
 	}
+	f.warnForced(ctx, "publish", out.Package.ID, out.Forced)
 	return out, nil
 }
 
@@ -204,7 +208,7 @@ func putRevision(tx ota.Tx, out Published, r ota.Revision) error {
 	if err := tellPackage(tx, event, p.Namespace, p.ID, data); err != nil || len(out.Forced) == 0 {
 		return err
 	}
-	return tellPackage(tx, ota.PackageForced, p.Namespace, p.ID, map[string]any{"doing": "publish", "reasons": out.Forced})
+	return tellForced(tx, p.Namespace, p.ID, p.Forced[len(p.Forced)-1], out.Forced)
 }
 
 // tellPackage appends an event about a package.

@@ -17,7 +17,7 @@ type Notification struct {
 	Version string     // "" or ota.Latest: the newest that has a manifest
 	Scheme  ota.Scheme // SchemeAuto: chosen by what is stored
 	Targets []string   // see ota.Target
-	// Force tells of a manifest that is refused. It is noted as an event.
+	// Force tells of a manifest that is refused. It is noted (see ota.Forced).
 	Force bool
 }
 
@@ -75,9 +75,7 @@ func (f *Fleet) Notify(ctx context.Context, ns ota.Namespace, n Notification) (o
 		return out, &Refusal{out.Forced}
 	}
 	if len(out.Forced) > 0 { // before anything of it is told
-		if err := f.write(ctx, func(tx ota.Tx) error {
-			return tellPackage(tx, ota.PackageForced, ns, c.id, map[string]any{"doing": "notify", "reasons": out.Forced})
-		}); err != nil {
+		if err := f.noteForced(ctx, ns, c.id, "notify", out.Forced); err != nil {
 			return out, err
 		}
 	}

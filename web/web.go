@@ -93,7 +93,7 @@ func (p *Pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // way to the login.
 func (p *Pages) operators(serve func(w http.ResponseWriter, r *http.Request, ns ota.Namespace) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		ns, err := p.admit(r)
+		r, ns, err := p.Who.Operator(r)
 		if err == nil {
 			err = serve(w, r, ns)
 		}
@@ -108,14 +108,8 @@ func (p *Pages) operators(serve func(w http.ResponseWriter, r *http.Request, ns 
 }
 
 func (p *Pages) admit(r *http.Request) (ota.Namespace, error) {
-	id, err := p.Who(r)
-	if err != nil {
-		return "", err
-	}
-	if err := id.MayOperate(); err != nil {
-		return "", err
-	}
-	return id.Within(r)
+	_, ns, err := p.Who.Operator(r)
+	return ns, err
 }
 
 // byScript reports whether a script of ours asks, which wants a piece of a

@@ -87,15 +87,31 @@ func printPackage(w io.Writer, p client.Package) {
 		{"size", fmt.Sprintf("%s (%d bytes)", size(p.Size), p.Size)}, {"sha256", p.Sha256}, {"signature", said(p.Signature)},
 		{"published", at(p.CreatedAt, now)}, {"uuid", p.Uuid.String()},
 	})
-	if p.Artifacts == nil {
-		return
+	if p.Artifacts != nil {
+		var rows [][]string
+		for _, a := range *p.Artifacts {
+			rows = append(rows, []string{a.Name, size(a.Size), a.Sha256})
+		}
+		fmt.Fprintln(w)
+		list(w, "", []string{"file", "size", "sha256"}, rows)
 	}
-	var rows [][]string
-	for _, a := range *p.Artifacts {
-		rows = append(rows, []string{a.Name, size(a.Size), a.Sha256})
+	if p.Forced != nil {
+		printForced(w, *p.Forced, now)
 	}
-	fmt.Fprintln(w)
-	list(w, "", []string{"file", "size", "sha256"}, rows)
+}
+
+// printForced tells what operators insisted on, and what there was against it.
+func printForced(w io.Writer, forced []client.Forced, now time.Time) {
+	for _, f := range forced {
+		by := "an operator"
+		if f.By != nil {
+			by = *f.By
+		}
+		fmt.Fprintf(w, "\nforced to %s, %s, by %s, although:\n", clean(f.Doing), at(f.At, now), clean(by))
+		for _, reason := range f.Reasons {
+			fmt.Fprintf(w, "  %s\n", clean(reason))
+		}
+	}
 }
 
 func packageShow(o *options) *cobra.Command {
