@@ -18,6 +18,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/updraft-ota/updraft/cmd/internal/settings"
 	"github.com/updraft-ota/updraft/coap"
 )
 
@@ -88,7 +89,7 @@ func TestAServerOfSeed003(t *testing.T) {
 
 func TestFilesOverTLS(t *testing.T) {
 	c := testConfig(t.TempDir())
-	c.Auth, c.HTTPS, c.CoAPSTCP, c.CoAPS = AuthNone, 0, 0, 0
+	c.Auth, c.HTTPS, c.CoAPSTCP, c.CoAPS = AuthNone, settings.Closed, 0, 0 // the certificate is for CoAP alone
 	dir := t.TempDir()
 	c.TLSCert, c.TLSKey = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
 	makeCertificate(t, "localhost", c.TLSCert, c.TLSKey)
@@ -96,6 +97,24 @@ func TestFilesOverTLS(t *testing.T) {
 	l.upload("a", map[string]string{"manifest": "the manifest"})
 	if got := libcoap(t, "coap-client-openssl", "-n", "-R", c.TLSCert, "-m", "get", "coaps+tcp://"+l.CoAPSTCP+"/a/manifest"); got != "the manifest" {
 		t.Errorf("over TLS: %q", got)
+	}
+}
+
+// The certificate may be for CoAP only.
+func TestTLSWithoutHTTPS(t *testing.T) {
+	c := testConfig(t.TempDir())
+	c.Auth, c.HTTPS, c.CoAPSTCP, c.CoAPS = AuthNone, settings.Closed, 0, 0
+	dir := t.TempDir()
+	c.TLSCert, c.TLSKey = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	makeCertificate(t, "localhost", c.TLSCert, c.TLSKey)
+	c.CoAPSClientCA = c.TLSCert
+	l := start(t, c)
+	l.upload("a", map[string]string{"manifest": "the manifest"})
+	if got := libcoap(t, "coap-client-openssl", "-n", "-R", c.TLSCert, "-m", "get", "coaps+tcp://"+l.CoAPSTCP+"/a/manifest"); got != "the manifest" {
+		t.Errorf("over TLS: %q", got)
+	}
+	if l.HTTPS != "" {
+		t.Errorf("HTTPS at %s", l.HTTPS)
 	}
 }
 

@@ -157,7 +157,7 @@ func readKeys[K any](what, path string, parse func(file []byte) ([]K, error)) ([
 // serve binds the ports and answers until ctx ends.
 func (s *server) serve(ctx context.Context, h http.Handler) (err error) {
 	var cert *certificate
-	if s.HTTPS.Open() {
+	if s.TLSCert != "" {
 		if cert, err = loadCertificate(s.TLSCert, s.TLSKey, s.Now, s.log); err != nil {
 			return err
 		}
