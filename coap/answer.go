@@ -31,6 +31,9 @@ func (s *Server) answer(r *Request, from origin) Message {
 	}
 	seen := s.observers.changes.Load()
 	w := s.handle(r)
+	if w.challenge && !r.Peer.Proven {
+		return s.challenge(r)
+	}
 	m := s.observe(r, w, from, s.reply(r, w), seen)
 	if ok && m.Code.IsResponse() {
 		block.More = false

@@ -61,6 +61,10 @@ type ResponseWriter interface {
 	// SendContent makes c the answer, in place of what was written. Its Body
 	// is read before the next request is, but after the handler.
 	SendContent(c Content)
+	// Challenge has a client that has not proven its address do so, in place
+	// of any other answer: the request comes again then. It is for what makes
+	// the server send something there later.
+	Challenge()
 	// Observable lets the client observe the resource, if it asks to: it is
 	// notified when Server.Changed is called for the path, with what the
 	// handler then answers to the same request.

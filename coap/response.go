@@ -14,6 +14,7 @@ type response struct {
 	payload    []byte
 	content    *Content
 	observable bool
+	challenge  bool
 	err        error
 }
 
@@ -23,6 +24,7 @@ func (w *response) SetCode(c Code)        { w.code = c }
 func (w *response) Options() *Options     { return &w.options }
 func (w *response) SendContent(c Content) { w.content = &c }
 func (w *response) Observable()           { w.observable = true }
+func (w *response) Challenge()            { w.challenge = true }
 
 func (w *response) Write(p []byte) (int, error) {
 	if len(w.payload)+len(p) > w.limit {

@@ -411,13 +411,64 @@ func TestRegistration(t *testing.T) {
 	n.PSK = true
 	keyed, key := w.add(n)
 	wantString(t, "who it is need not be said over coaps", w.tells(w.mustDialDTLS(key), "/rd", "")[:4], "2.01")
-	if got := w.look(keyed.ID).Address; !strings.HasPrefix(got, "127.0.0.1:") {
-		t.Errorf("it is at %q", got)
-	}
+	wantString(t, "it is not said to hear plain CoAP", w.look(keyed.ID).Address, "")
+	wantString(t, "now it is", w.tells(w.mustDialDTLS(key), "/rd?base=coap://127.0.0.1:7", "")[:4], "2.01")
+	wantString(t, "it is at", w.look(keyed.ID).Address, "127.0.0.1:7")
+	wantString(t, "it is still there", w.tells(w.mustDialDTLS(key), "/rd", "")[:4], "2.01")
+	wantString(t, "it is at", w.look(keyed.ID).Address, "127.0.0.1:7")
 	if m, err := c.Do(w.ctx, coap.NewRequest(coap.DELETE, "/rd/"+string(d.ID))); err != nil || m.Code != coap.Deleted {
 		t.Errorf("%v, %v", m.Code, err)
 	}
 	wantString(t, "it left", w.look(d.ID).AddressAt(w.clock()), "")
+}
+
+// A registration makes the server send something, so its sender must show that
+// the address is its own (coap-suit.md 2.9).
+func TestAForgedRegistrationSendsNothing(t *testing.T) {
+	f := &fake{fails: ota.Fail(ota.KindUnreachable, "no_answer", "the device does not answer")}
+	w := newWorld(t)
+	w.with(f)
+	n := named("node")
+	n.Plain = true
+	d, _ := w.add(n)
+	u := w.send(d, w.publish("app", "manifest", "m"))
+	forged := w.node()
+	for _, rd := range []string{"/rd?ep=node", "/rd/" + string(d.ID), "/rd?ep=node&base=coap://127.0.0.1:7"} {
+		wantString(t, rd, forged.post(rd), "4.01 echo")
+	}
+	wantString(t, "its address", w.look(d.ID).Address, "")
+	if f.heard() > 0 {
+		t.Errorf("told %q", f.told)
+	}
+	if said, err := exec.CommandContext(t.Context(), "coap-client-notls", "-m", "post", "-e", "</suit/trigger>", "coap://"+w.addr+"/rd?ep=node&base=coap://127.0.0.1:7").CombinedOutput(); err != nil {
+		t.Fatalf("coap-client-notls (Debian package libcoap3-bin): %v\n%s", err, said)
+	}
+	w.comes(d, u, "Pending: the device does not answer") // libcoap's client has proven where it is
+	wantString(t, "its address", w.look(d.ID).Address, "127.0.0.1:7")
+	if f.heard() != 1 {
+		t.Errorf("told %q", f.told)
+	}
+}
+
+// RIOT knows no Echo option. It may say that it is still where it was.
+func TestADeviceWithoutEchoStaysWhereItIs(t *testing.T) {
+	f := &fake{fails: ota.Fail(ota.KindUnreachable, "no_answer", "the device does not answer")}
+	w := newWorld(t)
+	w.with(f)
+	riot := w.node()
+	n := named("node")
+	n.Plain, n.Address = true, riot.conn.LocalAddr().String()
+	d, _ := w.add(n)
+	u := w.send(d, w.publish("app", "manifest", "m"))
+	w.comes(d, u, "Pending: the device does not answer")
+	wantString(t, "registration", riot.post("/rd?ep=node&lt=60&seq=4"), "2.01")
+	if got := w.look(d.ID); got.Address != n.Address || !got.Until.IsZero() || got.Sequence != 4 {
+		t.Errorf("%+v", got)
+	}
+	w.poke(d)
+	if f.heard() != 1 {
+		t.Errorf("it was told sooner: %q", f.told)
+	}
 }
 
 func TestLibcoapReportsAndAsks(t *testing.T) {

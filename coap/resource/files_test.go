@@ -182,6 +182,41 @@ func (n *node) ask(path string, num int) {
 	}
 }
 
+// post sends a request without payload, and tells the code of the answer, and
+// whether it wants an Echo option returned.
+func (n *node) post(target string) string {
+	n.t.Helper()
+	n.id++
+	m := coap.NewRequest(coap.POST, target)
+	b := []byte{0x40, byte(coap.POST), byte(n.id >> 8), byte(n.id)}
+	last := coap.OptionID(0)
+	for _, o := range m.Options {
+		b = append(b, byte(o.ID-last)<<4)
+		last = o.ID
+		if n := len(o.Value); n < 13 {
+			b[len(b)-1] |= byte(n)
+		} else {
+			b[len(b)-1] |= 13
+			b = append(b, byte(n-13))
+		}
+		b = append(b, o.Value...)
+	}
+	if _, err := n.conn.Write(b); err != nil {
+		n.t.Fatal(err)
+	}
+	answer := make([]byte, 1500)
+	_ = n.conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	got, err := n.conn.Read(answer)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	code := coap.Code(answer[1]).String()
+	if got > 6 && answer[4] == 0xdc && answer[5] == 252-13 { // an option of 12 bytes
+		code += " echo"
+	}
+	return code
+}
+
 func (n *node) answer() string {
 	n.t.Helper()
 	answer := make([]byte, 1500)

@@ -22,6 +22,12 @@ const lifetime = 90_000 * time.Second
 //	POST   /rd?ep=DEVICE&lt=SECONDS&base=URI   2.01, Location /rd/UUID
 //	POST   /rd/UUID?lt=SECONDS&base=URI        2.04, goes on
 //	DELETE /rd/UUID                            2.02, forgets it
+//
+// Whoever has things sent to an address proves to be there first, by an Echo
+// option (coap-suit.md 2.9): else forged registrations would have the server
+// send messages to others. A device that knows no such option may register
+// where it is known to be, say because an operator gave its address; it is not
+// told anything sooner for that.
 func (d *Door) register(w coap.ResponseWriter, r *coap.Request) {
 	if !only(w, r, coap.POST, coap.DELETE) {
 		return
@@ -37,20 +43,20 @@ func (d *Door) register(w coap.ResponseWriter, r *coap.Request) {
 	}
 	c, err := d.caller(r, ref)
 	if err == nil {
-		err = d.registered(r, c)
+		err = d.registered(w, r, c)
 	}
 	if err != nil {
 		d.refuse(w, r, err)
 		return
 	}
-	if begins {
+	if begins { // a challenge goes before this
 		w.SetCode(coap.Created)
 		w.Options().AddString(coap.LocationPath, "rd")
 		w.Options().AddString(coap.LocationPath, string(c.ID))
 	}
 }
 
-func (d *Door) registered(r *coap.Request, c caller) error {
+func (d *Door) registered(w coap.ResponseWriter, r *coap.Request, c caller) error {
 	up := d.Fleet.Uplink(c.ID)
 	if r.Code == coap.DELETE {
 		return up.Register(r.Context(), "", time.Time{})
@@ -67,8 +73,16 @@ func (d *Door) registered(r *coap.Request, c caller) error {
 		}
 		lasts = time.Duration(n) * time.Second
 	}
-	if err := up.Register(r.Context(), address, d.Fleet.Now().Add(lasts)); err != nil {
-		return err
+	switch now := d.Fleet.Now(); {
+	case !r.Peer.Proven && !sameAddress(address, c.Constrained.AddressAt(now)):
+		w.Challenge()
+		return nil
+	case !r.Peer.Proven || address == "":
+		up.Heard()
+	default:
+		if err := up.Register(r.Context(), address, now.Add(lasts)); err != nil {
+			return err
+		}
 	}
 	if s, ok := r.Query("seq"); ok {
 		n, err := strconv.ParseUint(s, 10, 64)
@@ -80,17 +94,30 @@ func (d *Door) registered(r *coap.Request, c caller) error {
 		}
 		d.talks.observed(c.Device)
 	}
-	d.contact(c.ID)
+	if r.Peer.Proven {
+		d.contact(c.ID)
+	}
 	return nil
+}
+
+// sameAddress reports whether a registered address is a known one, which may
+// lack a port.
+func sameAddress(registered, known string) bool {
+	return registered == known || registered == net.JoinHostPort(strings.Trim(known, "[]"), defaultPort)
 }
 
 // registeredAt is where a device says it can be told something: at the address
 // it registers from, on the port of base= if it has another there. What is at
-// another address has not asked to be told anything.
+// another address has not asked to be told anything. Without base= it is "" for
+// a device that does not speak plain CoAP over UDP: that is what it is told by,
+// and where it would listen for that is not known.
 func registeredAt(r *coap.Request) (string, error) {
 	from := netip.AddrPortFrom(r.Peer.Addr.Addr().Unmap(), r.Peer.Addr.Port())
 	base, ok := r.Query("base")
-	if !ok {
+	switch {
+	case !ok && r.Peer.Transport != coap.UDP:
+		return "", nil
+	case !ok:
 		return from.String(), nil
 	}
 	u, err := url.Parse(base)
