@@ -190,12 +190,14 @@ func TestRevisions(t *testing.T) {
 	if got := a.publish("2.0", "manifest:p", true); got != "2.0 manifest:p" {
 		t.Errorf("by force: %s", got)
 	}
-	// r5 is no longer the newest: files that joined it would not be found.
-	step("", "file2:b", "r6 file1:z file2:b manifest:m")
-	step("", "file2:b", "r6 file1:z file2:b manifest:m (as it was)")
+	step("", "beside:b", "r5 file1:z file2:b manifest:m beside:b") // 2.0 hides nothing of it
+	// The manifest of 2.0 would be found, not one that joined r5.
+	step("", "manifest:m", "r6 file1:z file2:b manifest:m beside:b")
+	step("", "manifest:m", "r6 file1:z file2:b manifest:m beside:b (as it was)")
+	step("", "file2:b", "r6 file1:z file2:b manifest:m beside:b (as it was)")
 	step("r2", "file9:9", "r2 file1:c file2:b manifest:m file9:9")
 	step("r01", "x:x", "r01 x:x") // looks like a revision, but is none
-	step("", "x:y", "r7 file1:z file2:b manifest:m x:y")
+	step("", "x:y", "r7 file1:z file2:b manifest:m beside:b x:y")
 }
 
 func TestRevisionsNamedByHand(t *testing.T) {

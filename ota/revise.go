@@ -28,8 +28,7 @@ func Revise(newest []Package, version string, files []Artifact, force bool, used
 	}
 	last, n := lastRevision(newest)
 	merged, added, replaced := merge(last.Artifacts, files)
-	// A version joined must be the newest, or the files would not be found.
-	current := n > 0 && newest[0].ID == last.ID
+	current := n > 0 && !hidden(newest, last.ID, files)
 	if current && !added && !replaced {
 		return Revision{Version: last.ID.Version, Artifacts: merged}, nil
 	}
@@ -49,6 +48,22 @@ func Revise(newest []Package, version string, files []Artifact, force bool, used
 			return Revision{Version: next, Artifacts: merged, Opened: true, Changed: true}, err
 		}
 	}
+}
+
+// hidden reports whether a version newer than id has files of these names: it
+// is those that would be found.
+func hidden(newest []Package, id PackageID, files []Artifact) bool {
+	for _, p := range newest {
+		if p.ID == id {
+			return false
+		}
+		for _, f := range files {
+			if _, there := p.Artifact(f.Name); there {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func reviseNamed(newest []Package, version string, files []Artifact, force bool, used func(string) (bool, error)) (Revision, error) {

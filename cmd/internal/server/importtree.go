@@ -109,8 +109,12 @@ func (t *treeImport) releases(folder string) (list []oldRelease, err error) {
 	}
 	for _, e := range entries {
 		n, _ := ota.ParseRIOTName(e.Name())
+		_, bad := ota.StoredName(e.Name(), "")
 		info, err := e.Info()
 		switch {
+		case bad != nil:
+			t.leaveOut(folder+"/"+e.Name(), bad)
+			continue
 		case err != nil || !info.Mode().IsRegular():
 			t.leaveOut(folder+"/"+e.Name(), errors.Join(err, errors.New("it is not a regular file")))
 			continue

@@ -59,18 +59,18 @@ func TestAnOldTreeMovesInOnce(t *testing.T) {
 	c.UploadPath = oldTree(t,
 		"board_app/app-slot0.2.riot.bin", "board_app/app-slot1.2.riot.bin", "board_app/app-riot.suitv4_signed.2.bin", "board_app/app-riot.suitv4_signed.latest.bin",
 		"board_app/app-slot0.10.riot.bin", "board_app/app-riot.suitv4_signed.10.bin",
-		"raw_id/file1", "raw_id/file2", "raw_id/manifest", "b/file", "spaced name/file", "odd/a b", "odd2/good", "odd2/deeper/file", "loose")
+		"raw_id/file1", "raw_id/file2", "raw_id/manifest", "b/file", "spaced name/file", "odd/a b", "odd2/a b", "odd2/good", "odd2/deeper/file", "loose", "mixed/file1", "mixed/app-slot0.3.riot.bin")
 	if err := os.Symlink("/etc/passwd", filepath.Join(c.UploadPath, "raw_id", "passwd")); err != nil {
 		t.Fatal(err)
 	}
 	const want = "board_app=2 app-riot.suitv4_signed.2.bin app-slot0.2.riot.bin app-slot1.2.riot.bin\n" +
 		"board_app=10 app-riot.suitv4_signed.10.bin app-slot0.10.riot.bin\n" +
-		"odd2=r1\nraw_id=r1 file1 file2 manifest"
+		"mixed=r1\nmixed=3\nodd2=r1\nraw_id=r1 file1 file2 manifest"
 	l := start(t, c)
 	if got := l.packages(); got != want {
 		t.Errorf("got %s", got)
 	}
-	for _, left := range []string{"name=b ", `name="spaced name"`, "name=odd ", "name=loose", "name=raw_id/passwd", "name=odd2/deeper"} {
+	for _, left := range []string{"name=b ", `name="spaced name"`, `name="odd/a b"`, `name="odd2/a b"`, "name=loose", "name=raw_id/passwd", "name=odd2/deeper"} {
 		if !strings.Contains(l.log.String(), left) {
 			t.Errorf("nothing is said of %s:\n%s", left, l.log)
 		}
