@@ -59,7 +59,7 @@ func Serves(path string) bool {
 	case "/publish", "/notify", "/notifyv4", "/remove":
 		return true
 	}
-	return strings.HasPrefix(path, "/coap/url/")
+	return strings.HasPrefix(path, coapURLPath)
 }
 
 // New serves the paths above.
@@ -70,8 +70,25 @@ func New(o Options) http.Handler {
 	mux.HandleFunc("POST /notify", d.operators(d.notify))
 	mux.HandleFunc("POST /notifyv4", d.operators(d.notifyV4))
 	mux.HandleFunc("POST /remove", d.operators(d.remove))
-	mux.HandleFunc("GET /coap/url/{id...}", d.coapURL)
-	return httpapi.Door(mux, o.Log)
+	mux.HandleFunc("GET "+coapURLPath+"{id...}", d.coapURL)
+	return d.refuseBadIDs(httpapi.Door(mux, o.Log))
+}
+
+// coapURLPath begins the paths that end in a publish id.
+const coapURLPath = "/coap/url/"
+
+// refuseBadIDs looks at the publish ids in paths before anything else does: a
+// path that is not clean is one with a bad id, and answered as such.
+func (d *door) refuseBadIDs(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if id, ok := strings.CutPrefix(r.URL.Path, coapURLPath); ok && r.Method == http.MethodGet {
+			if _, err := ota.CleanPublishID(id); err != nil {
+				d.refuse(w, r, err)
+				return
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 type door struct{ Options }

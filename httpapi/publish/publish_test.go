@@ -261,7 +261,11 @@ func TestWhereFilesWillBe(t *testing.T) {
 		}
 	}
 	w.ask("GET", "/coap/url/", "", "", 422)
-	w.ask("GET", "/coap/url/b", "", "", 422)
+	for _, bad := range []string{"b", "/", "/etc", "a//b", "a/../b", "./a", "a/", "a%2F%2Fb", "%00", "a%20b/c", strings.Repeat("n", 201)} {
+		if got := into[publish.Problem](t, w.ask("GET", "/coap/url/"+bad, "", "", 422)); got.Code != "invalid_publish_id" {
+			t.Errorf("%s: %+v", bad, got)
+		}
+	}
 	w.ask("GET", "/coap/url/%2e%2e", "", "", 422)
 	w.ask("GET", "/coap/url/a%20b", "", "", 422)
 	w.ask("POST", "/coap/url/a", "", "", 405)
