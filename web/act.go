@@ -21,6 +21,7 @@ type notified struct {
 	Version string
 	Scheme  ota.Scheme
 	Force   bool
+	Wanted  bool // nothing was asked for yet, but the form
 
 	Done    *fleet.Notified
 	Problem string
@@ -70,7 +71,7 @@ func (p *Pages) notify(w http.ResponseWriter, r *http.Request, ns ota.Namespace)
 	if byScript(r) {
 		return p.show(w, r, status, notifyResult(n))
 	}
-	return p.showApp(w, r, ns, status, name, n)
+	return p.showApp(w, r, ns, status, name, appView{Notified: n})
 }
 
 // remove deletes a version; who asks has confirmed it.
@@ -80,7 +81,12 @@ func (p *Pages) remove(w http.ResponseWriter, r *http.Request, ns ota.Namespace)
 		return err
 	}
 	id := ota.PackageID{Name: form.Get("name"), Version: form.Get("version")}
-	if err := p.Fleet.RemovePackage(r.Context(), ns, id); err != nil {
+	err = p.Fleet.RemovePackage(r.Context(), ns, id)
+	if ota.KindOf(err) == ota.KindConflict {
+		problem := httpapi.ProblemOf(err)
+		return p.showApp(w, r, ns, problem.Status, id.Name, appView{Problem: id.String() + " was not deleted: " + problem.Detail})
+	}
+	if err != nil {
 		return err
 	}
 	left, err := p.Fleet.Packages(r.Context(), ota.PackageFilter{Namespace: ns, Name: id.Name, Limit: 1})

@@ -16,9 +16,11 @@ const maxVersions = 20
 // appView is an application's page.
 type appView struct {
 	Name     string
-	Versions []version
-	More     int // older versions that are not shown
+	Choices  []string  // all its versions, the newest first
+	Versions []version // those of this page
+	Pages    pages
 	Notified notified
+	Problem  string // why what was asked for was not done
 }
 
 // version is one of its versions.
@@ -26,8 +28,12 @@ type version struct {
 	ota.Package
 	Newest  bool
 	Files   []file
-	Updates []update
-	More    int // updates that are not shown
+	Updates updateList // the newest few
+}
+
+// notifiable reports whether devices can be told of it.
+func (v version) notifiable() bool {
+	return slices.ContainsFunc(v.Files, func(x file) bool { _, ok := ota.SchemeOf(x.Name); return ok })
 }
 
 // file is one of its files.
@@ -37,23 +43,22 @@ type file struct {
 	Manifest *fleet.Manifest // nil if it is none
 }
 
-// update is an update to it, with its device's name.
-type update struct {
-	ota.Update
-	Name string
-}
-
+// app shows an application; with a version to notify of, the form that does.
 func (p *Pages) app(w http.ResponseWriter, r *http.Request, ns ota.Namespace) error {
-	return p.showApp(w, r, ns, http.StatusOK, r.URL.Query().Get("name"), notified{})
+	q := r.URL.Query()
+	wanted := q.Get("notify")
+	return p.showApp(w, r, ns, http.StatusOK, q.Get("name"), appView{Notified: notified{Version: wanted, Wanted: wanted != ""}})
 }
 
-// showApp shows an application, with what became of telling devices of it.
-func (p *Pages) showApp(w http.ResponseWriter, r *http.Request, ns ota.Namespace, status int, name string, n notified) error {
+// showApp shows an application, with what became of what was asked for.
+func (p *Pages) showApp(w http.ResponseWriter, r *http.Request, ns ota.Namespace, status int, name string, view appView) error {
 	f, err := p.watched(r, name, url.Values{"app": {name}})
 	if err != nil {
 		return err
 	}
-	f.Here = appURL(name)
+	if r.Method != http.MethodGet {
+		f.Here = appURL(name)
+	}
 	newest, err := p.Fleet.Packages(r.Context(), ota.PackageFilter{Namespace: ns, Name: name, Newest: true})
 	if err != nil {
 		return err
@@ -61,8 +66,14 @@ func (p *Pages) showApp(w http.ResponseWriter, r *http.Request, ns ota.Namespace
 	if name == "" || len(newest) == 0 {
 		return p.show(w, r, http.StatusNotFound, appGone(f, name))
 	}
-	view := appView{Name: name, More: max(0, len(newest)-maxVersions), Notified: n}
-	for i, pkg := range newest[:len(newest)-view.More] {
+	view.Name = name
+	from := min(fromOf(r), len(newest))
+	until := min(from+maxVersions, len(newest))
+	for i, pkg := range newest {
+		view.Choices = append(view.Choices, pkg.ID.Version)
+		if i < from || i >= until {
+			continue
+		}
 		v, err := p.version(r, ns, pkg)
 		if err != nil {
 			return err
@@ -70,6 +81,7 @@ func (p *Pages) showApp(w http.ResponseWriter, r *http.Request, ns ota.Namespace
 		v.Newest = i == 0
 		view.Versions = append(view.Versions, v)
 	}
+	view.Pages = paged("versions", from, until-from, maxVersions, len(newest), "/app", url.Values{"name": {name}}, "versions")
 	return p.show(w, r, status, appPage(f, view))
 }
 
@@ -83,7 +95,7 @@ func (p *Pages) version(r *http.Request, ns ota.Namespace, pkg ota.Package) (ver
 	for _, a := range pkg.Artifacts {
 		v.Files = append(v.Files, file{Artifact: a, URL: p.Fleet.FileURL(pkg.ID.Name, a.Name), Manifest: manifestOf(manifests, a.Name, err)})
 	}
-	v.Updates, v.More, err = p.updates(r, ns, ota.UpdateFilter{Namespace: ns, Package: pkg.ID, Limit: maxLooked})
+	v.Updates, err = p.newestUpdates(r, ota.UpdateFilter{Namespace: ns, Package: pkg.ID})
 	return v, err
 }
 
@@ -99,33 +111,12 @@ func manifestOf(list []fleet.Manifest, name string, err error) *fleet.Manifest {
 	return nil
 }
 
-// How many updates a list shows, and of how many it finds the newest.
-const (
-	maxUpdates = 50
-	maxLooked  = 1000
-)
-
-// updates lists updates with their devices' names, the newest first.
-func (p *Pages) updates(r *http.Request, ns ota.Namespace, filter ota.UpdateFilter) (list []update, more int, err error) {
-	found, err := p.Fleet.Updates(r.Context(), filter)
-	if err != nil {
-		return nil, 0, err
-	}
-	ids := make([]ota.DeviceID, len(found))
-	for i, u := range found {
-		ids[i] = u.Device
-	}
-	names, err := p.Fleet.Names(r.Context(), ns, ids)
-	for _, u := range slices.Backward(found) {
-		list = append(list, update{u, names[u.Device]})
-	}
-	if more = len(list) - maxUpdates; more > 0 {
-		return list[:maxUpdates], more, err
-	}
-	return list, 0, err
-}
-
 func appURL(name string) string { return "/app?" + url.Values{"name": {name}}.Encode() }
+
+// notifyURL is where an application's devices are told of a version.
+func notifyURL(id ota.PackageID) string {
+	return "/app?" + url.Values{"name": {id.Name}, "notify": {id.Version}}.Encode() + "#notify"
+}
 
 func manifestURL(id ota.PackageID, file string) string {
 	return "/manifest?" + url.Values{"name": {id.Name}, "version": {id.Version}, "file": {file}}.Encode()

@@ -13,8 +13,12 @@ import (
 	"github.com/updraft-ota/updraft/ota"
 )
 
+// patience is for how long a page hears nothing, in milliseconds, before it
+// takes its line for cut.
+const patience = "50000"
+
 const (
-	heartbeat     = 20 * time.Second // a line that says nothing, so that it shows if nobody reads
+	heartbeat     = 20 * time.Second // so that it shows if nobody reads, or nobody writes any more
 	writePatience = 10 * time.Second
 )
 
@@ -62,7 +66,7 @@ func (p *Pages) tell(s *stream, r *http.Request, me *watcher) {
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
 	for s.err == nil {
-		text := ":\n\n"
+		text := "event: beat\ndata:\n\n"
 		select {
 		case seq := <-me.rung:
 			text = fmt.Sprintf("event: changed\nid: %d\ndata: %[1]d\n\n", seq)

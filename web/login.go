@@ -46,17 +46,17 @@ func (p *Pages) showLogin(w http.ResponseWriter, r *http.Request, status int, to
 	_ = p.show(w, r, status, loginPage(f, to, problem)) // nothing of it can fail
 }
 
-// toLogin shows a browser the way to the login, and from there back.
+// toLogin shows a browser the way to the login, and from there back. A script
+// is told instead, as its page may hold what somebody typed.
 func (p *Pages) toLogin(w http.ResponseWriter, r *http.Request) {
-	to := "/login"
-	if r.Method == http.MethodGet && r.URL.RequestURI() != "/" && !byScript(r) {
-		to += "?" + url.Values{"to": {r.URL.RequestURI()}}.Encode()
-	}
 	httpapi.Abandon(w, r)
 	if byScript(r) {
-		w.Header().Set("HX-Redirect", to)
-		w.WriteHeader(http.StatusUnauthorized)
+		_ = p.show(w, r, http.StatusUnauthorized, sessionEnded()) // nothing of it can fail
 		return
+	}
+	to := "/login"
+	if r.Method == http.MethodGet && r.URL.RequestURI() != "/" {
+		to += "?" + url.Values{"to": {r.URL.RequestURI()}}.Encode()
 	}
 	http.Redirect(w, r, to, http.StatusSeeOther)
 }

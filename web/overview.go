@@ -2,6 +2,7 @@ package web
 
 import (
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -13,7 +14,6 @@ import (
 const (
 	maxApps    = 100
 	maxDevices = 50
-	maxActive  = 3 // updates of a device in the list
 )
 
 // overview is the first page.
@@ -26,14 +26,10 @@ type overview struct {
 
 // deviceList is one page of the devices.
 type deviceList struct {
-	Shown       []ota.DeviceSummary
-	Updates     map[ota.DeviceID][]ota.Update // that have not ended, a few of each
-	From, Total int
-	Query       string // of the other list, to be kept
+	Shown   []ota.DeviceSummary
+	Updates map[ota.DeviceID][]ota.Update // that have not ended, a few of each
+	Pages   pages
 }
-
-func (l deviceList) next() int { return l.From + len(l.Shown) }
-func (l deviceList) prev() int { return max(0, l.From-maxDevices) }
 
 func (p *Pages) overview(w http.ResponseWriter, r *http.Request, ns ota.Namespace) error {
 	f, err := p.watched(r, "Applications", nil)
@@ -45,29 +41,35 @@ func (p *Pages) overview(w http.ResponseWriter, r *http.Request, ns ota.Namespac
 	if o.Apps, o.More, err = p.applications(r.Context(), ns, o.Query); err != nil {
 		return err
 	}
-	o.Devices, err = p.devices(r, ns, q.Get("from"))
-	o.Devices.Query = o.Query
-	if err != nil {
+	if o.Devices, err = p.devices(r, ns, o.Query); err != nil {
 		return err
 	}
 	return p.show(w, r, http.StatusOK, overviewPage(f, o))
 }
 
-func (p *Pages) devices(r *http.Request, ns ota.Namespace, from string) (l deviceList, err error) {
-	l.From, _ = strconv.Atoi(from) // what is no number is the first page
-	l.From = max(0, l.From)
-	l.Shown, l.Total, err = p.Fleet.Devices(r.Context(), ota.DeviceFilter{Namespace: ns, Offset: l.From, Limit: maxDevices})
+// devices lists a page of the devices beside what was searched.
+func (p *Pages) devices(r *http.Request, ns ota.Namespace, query string) (l deviceList, err error) {
+	from := fromOf(r)
+	shown, total, err := p.Fleet.Devices(r.Context(), ota.DeviceFilter{Namespace: ns, Offset: from, Limit: maxDevices})
 	if err != nil {
 		return l, err
 	}
-	active, err := p.Fleet.Updates(r.Context(), ota.UpdateFilter{Namespace: ns, Statuses: []ota.Status{ota.Pending, ota.InFlight}, Limit: maxLooked})
-	l.Updates = map[ota.DeviceID][]ota.Update{}
-	for _, u := range active {
-		if list := l.Updates[u.Device]; len(list) < maxActive {
-			l.Updates[u.Device] = append(list, u)
+	l.Shown, l.Updates = shown, map[ota.DeviceID][]ota.Update{}
+	keep := url.Values{}
+	if query != "" {
+		keep.Set("q", query)
+	}
+	l.Pages = paged("devices", from, len(shown), maxDevices, total, "/", keep, "devices")
+	for _, d := range shown {
+		if d.Active == 0 {
+			continue
+		}
+		filter := ota.UpdateFilter{Namespace: ns, Device: d.ID, Statuses: []ota.Status{ota.Pending, ota.InFlight}, Limit: maxActive}
+		if l.Updates[d.ID], err = p.Fleet.Updates(r.Context(), filter); err != nil && ota.KindOf(err) != ota.KindNotFound {
+			return l, err
 		}
 	}
-	return l, err
+	return l, nil
 }
 
 // size of a package's files together, in bytes.
@@ -90,11 +92,20 @@ func bytesText(n int64) string {
 	return strconv.FormatFloat(value, 'f', 1, 64) + " " + []string{"KiB", "MiB", "GiB", "TiB"}[unit]
 }
 
+// number writes a number for people: in thousands, with narrow gaps.
+func number(n int) string {
+	text := strconv.Itoa(n)
+	for i := len(text) - 3; i > 0; i -= 3 {
+		text = text[:i] + "\u202f" + text[i:]
+	}
+	return text
+}
+
 func count(n int, one, many string) string {
 	if n == 1 {
 		return "1 " + one
 	}
-	return strconv.Itoa(n) + " " + many
+	return number(n) + " " + many
 }
 
 // moment writes an instant for people.

@@ -43,9 +43,9 @@ func TestAnOperatorsDay(t *testing.T) {
 	one.do(chromedp.SetUploadFiles(chromedp.CSS(`.publish [name=files]`), files(t, "slot0.bin", "zero", "slot1.bin", "one")))
 	one.do(chromedp.SetUploadFiles(chromedp.CSS(`.publish [name=manifest]`), files(t, "some.suit", "not a manifest")))
 	one.click(`.publish button`)
-	one.sees("Published: board_app r1")
+	one.sees("published board_app r1")
 	one.until("document.querySelector('.publish progress').value === 100")
-	one.sees("slot1.bin, 3 bytes: coap://[fd00::1]:5683/board_app/slot1.bin")
+	one.sees("slot1.bin, 3 B: coap://[fd00::1]:5683/board_app/slot1.bin")
 	two.sees("3 files, 21 B")
 
 	two.click(`.apps a.name`)
@@ -89,11 +89,13 @@ func TestAnOperatorInsists(t *testing.T) {
 	one.types(`.publish [name=publish_id]`, "app")
 	one.do(chromedp.SetUploadFiles(chromedp.CSS(`.publish [name=manifest]`), files(t, "some.suit", string(suit))))
 	one.click(`.publish button`)
-	one.sees("Nothing was published: the manifest is refused:")
+	one.sees("Nothing was published. The manifest is refused:")
 	one.sees("manifest: the manifest is not signed")
+	one.gallery("not-published")
 	one.click(`.publish [name=force]`)
 	one.click(`.publish button`)
 	one.sees("Published although refused:")
+	one.sees("r1 forced 1 version")
 	one.gallery("forced")
 
 	one.do(chromedp.Navigate(w.srv.URL + "/app?name=app"))
@@ -107,6 +109,10 @@ func TestAnOperatorInsists(t *testing.T) {
 	one.click(`#notify [name=force]`)
 	one.click(`#notify button`)
 	one.sees("1 device was notified of app=r1.")
+	one.sees("Told although refused:")
+	one.sees("Forced to notify by ")
+	one.gallery("insisted")
+	one.accessible("what was forced")
 }
 
 // An operator shows the token once, and is led to what they asked for.
@@ -192,7 +198,7 @@ func TestHostileNamesInABrowser(t *testing.T) {
 	one.sees("Delete " + id)
 	one.do(chromedp.KeyEvent(kb.Escape))
 	one.click(`.version details summary`)
-	one.click(`.version details a`)
+	one.click(`.version details .updates a`)
 	one.sees("Devices / " + evil)
 }
 
@@ -206,5 +212,7 @@ func TestALineThatIsCut(t *testing.T) {
 	w.put("meanwhile", "f", "x")
 	one.sees("meanwhile")
 	w.pages.Close()
-	one.sees("not connected")
+	one.sees("Not connected: what is shown may be old.")
+	one.gallery("cut")
+	one.accessible("a cut line")
 }

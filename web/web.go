@@ -18,9 +18,14 @@ import (
 
 //go:generate go tool -modfile=../tools/go.mod templ generate
 
-// Options are what the pages are made of. Fleet, Who and Log are needed.
+// Options are what the pages are made of. Fleet, Who, Publish and Log are
+// needed.
 type Options struct {
 	Fleet *fleet.Fleet
+	// Publish serves POST /publish.
+	Publish http.Handler
+	// Links lists the devices on the line; nil if nothing tells.
+	Links func() []ota.Link
 	// Who must know the sessions.
 	Who httpapi.Who
 	// Sessions is nil if nobody needs to log in.
@@ -43,10 +48,13 @@ func New(o Options) *Pages {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", p.operators(p.overview))
 	mux.HandleFunc("GET /app", p.operators(p.app))
+	mux.HandleFunc("POST /app/publish", p.operators(p.publish))
 	mux.HandleFunc("POST /app/notify", p.operators(p.notify))
 	mux.HandleFunc("POST /app/remove", p.operators(p.remove))
 	mux.HandleFunc("GET /manifest", p.operators(p.manifest))
+	mux.HandleFunc("GET /updates", p.operators(p.updatesPage))
 	mux.HandleFunc("GET /device", p.operators(p.device))
+	mux.HandleFunc("GET /devices", p.operators(p.findDevice))
 	mux.HandleFunc("GET /live", p.live)
 	mux.HandleFunc("GET /assets/{name}", serveAsset)
 	if o.Sessions != nil {
@@ -64,7 +72,8 @@ func (p *Pages) Close() { p.feed.close() }
 // Serves reports whether pages are at that path.
 func Serves(path string) bool {
 	switch path {
-	case "/", "/app", "/app/notify", "/app/remove", "/manifest", "/device", "/live", "/login", "/logout":
+	case "/", "/app", "/app/publish", "/app/notify", "/app/remove", "/manifest", "/updates", "/device", "/devices",
+		"/live", "/login", "/logout":
 		return true
 	}
 	return strings.HasPrefix(path, "/assets/")

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"html"
+	"mime/multipart"
 	"net/http"
 	"net/url"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/updraft-ota/updraft/fleet"
 	"github.com/updraft-ota/updraft/ota"
 	"github.com/updraft-ota/updraft/web"
 )
@@ -34,7 +36,7 @@ func TestThePagesOfAFleet(t *testing.T) {
 	if err := w.fleet.Uplink(d.ID).Report(w.ctx, report); err != nil {
 		t.Fatal(err)
 	}
-	w.holds(w.page("/device?id="+string(d.ID)), "INSTALL_FAILED", "no room &lt;in the flash&gt;", "Held back since")
+	w.holds(w.page("/device?id="+string(d.ID)), "INSTALL_FAILED", "no room &lt;in the flash&gt;", "Blocked since")
 }
 
 // What a device tells that proved nothing is marked wherever it is shown.
@@ -54,6 +56,40 @@ func TestConstrainedDevices(t *testing.T) {
 	w.holds(w.page("/device?id="+string(d.ID)), tag, "FLASH_FAILED", ">slot 1<")
 	w.holds(w.page("/app?name=app"), tag)
 	w.holds(w.page("/device?id="+string(w.constrained("careful", false).ID)), "its key or certificate, over coaps")
+}
+
+// Who is blocked is shown as that, since when and why, also in the list.
+func TestBlockedDevices(t *testing.T) {
+	w := start(t)
+	d := w.device("kitchen")
+	w.reports(w.send(d, w.put("app", "f", "x")), ota.FlashFailed, "slot 1")
+	by := w.device("cellar")
+	if err := w.fleet.Block(w.ctx, ns, by.ID); err != nil {
+		t.Fatal(err)
+	}
+	w.holds(w.page("/"), "blocked</span>", "app=r1 failed: FLASH_FAILED: slot 1", "blocked by an operator")
+	w.holds(w.page("/device?id="+string(d.ID)), "Blocked since", "app=r1 failed: FLASH_FAILED: slot 1", "updraft device unblock "+string(d.ID))
+	w.holds(w.page("/device?id="+string(by.ID)), "Blocked since", "blocked by an operator")
+}
+
+// What an operator insisted on is marked where it is shown.
+func TestWhatWasForcedIsMarked(t *testing.T) {
+	w := start(t)
+	text, err := os.ReadFile("../suit/testdata/vectors/draft-37/example0.unsigned.suit")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := w.fleet.PutFile(w.ctx, "manifest", strings.NewReader(string(text)), 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := ota.WithActor(w.ctx, "<operator> at 192.0.2.7")
+	if _, err := w.fleet.Publish(ctx, ns, fleet.Publication{ID: "app", Files: []ota.Artifact{a}, Force: true}); err != nil {
+		t.Fatal(err)
+	}
+	const tag = `<span class="tag bad">forced</span>`
+	w.holds(w.page("/"), tag)
+	w.holds(w.page("/app?name=app"), tag, "Forced to publish", "by &lt;operator&gt; at 192.0.2.7", "the manifest is not signed")
 }
 
 func TestAManifestIsReadable(t *testing.T) {
@@ -198,10 +234,8 @@ func TestLoggingIn(t *testing.T) {
 		t.Errorf("it leads to %s", to)
 	}
 	w.holds(w.page(to), `value="/app?name=app"`, "Operators’ token")
-	resp, _ = w.ask("GET", "/app?name=app", nil, 401, "HX-Request", "true")
-	if resp.Header.Get("HX-Redirect") != "/login" {
-		t.Errorf("a script is led to %v", resp.Header)
-	}
+	_, told := w.ask("GET", "/app?name=app", nil, 401, "HX-Request", "true")
+	w.holds(told, "Your session has ended.", `href="/login"`)
 	w.ask("GET", "/live", nil, 401)
 	w.ask("POST", "/app/remove", fields("name", "app", "version", "r1"), 303)
 	w.ask("POST", "/publish", fields(), 401)
@@ -299,7 +333,7 @@ func TestDeleting(t *testing.T) {
 	p := w.put("app", "f", "y")
 	u := w.send(w.device("busy"), p)
 	_, text := w.ask("POST", "/app/remove", fields("name", "app", "version", "r2"), 409)
-	w.holds(text, "cancel those updates first")
+	w.holds(text, "app=r2 was not deleted:", "cancel those updates first", `id="version-r2"`)
 	if err := w.fleet.Cancel(w.ctx, ns, u.Device, u.ID); err != nil {
 		t.Fatal(err)
 	}
@@ -346,13 +380,106 @@ func TestServes(t *testing.T) {
 	}
 }
 
+// Lists that are too long for a page go on on the next one, and tell how many
+// there are of all.
 func TestManyUpdates(t *testing.T) {
 	w := start(t)
 	p := w.put("app", "f", "x")
-	for i := range 55 {
-		w.send(w.device("d"+strconv.Itoa(i)), p)
+	var d ota.Device
+	for i := range 1055 {
+		d = w.device("d" + strconv.Itoa(i))
+		u := w.send(d, p)
+		if i < 55 {
+			w.reports(u, ota.FlashFailed, "")
+		}
 	}
-	w.holds(w.page("/app?name=app"), "55 updates to this version", "5 older updates are not shown", "d54<")
+	w.holds(w.page("/app?name=app"), "1\u202f055 updates to this version", "Pending 1\u202f000", "Failed 55", ">d1054<", "/updates?name=app&amp;version=r1")
+	w.holds(w.page("/updates?name=app&version=r1"), ">d1054<", "1–50 of 1\u202f055", ">d1005<")
+	w.holds(w.page("/updates?name=app&version=r1&from=1050"), ">d4<", ">d0<", "1\u202f051–1\u202f055 of 1\u202f055", "from=1000")
+	failed := w.page("/updates?name=app&version=r1&status=Failed&from=50")
+	w.holds(failed, ">d0<", "51–55 of 55", "FLASH_FAILED", "status=Failed&amp;version=r1#updates")
+	if strings.Contains(failed, ">d1054<") {
+		t.Error("others are listed among those that failed")
+	}
+	w.holds(w.page("/updates?name=app&version=r1&from=5000"), "nothing here; there are 1\u202f055")
+	w.holds(w.page("/updates?name=app&version=r1&status=x"), "of 1\u202f055")
+	w.ask("GET", "/updates?name=app&version=r9", nil, 404)
+
+	for i := range 60 {
+		w.send(d, w.put("other", "f", strconv.Itoa(i)))
+	}
+	w.holds(w.page("/device?id="+string(d.ID)), "other=r60", "1–50 of 61", "from=50")
+	w.holds(w.page("/device?id="+string(d.ID)+"&from=50"), "app=r1", "51–61 of 61")
+	w.holds(w.page("/?from=50"), "58 more updates to do") // beside three that are shown
+	for i := range 3 {
+		w.page("/app?name=other&from=" + strconv.Itoa(20*i))
+	}
+	w.holds(w.page("/app?name=other&from=40"), `id="version-r20"`, `id="version-r1"`, "41–60 of 60")
+	w.holds(w.page("/app?name=other&from=100"), "nothing here; there are 60")
+}
+
+// Devices are found by what names one alone.
+func TestFindingADevice(t *testing.T) {
+	w := start(t)
+	d := w.device("kitchen")
+	at := "/device?id=" + string(d.ID)
+	for _, wanted := range []string{"kitchen", " kitchen ", string(d.ID)} {
+		resp, _ := w.ask("GET", "/devices?"+fields("find", wanted).Encode(), nil, 303)
+		if got := resp.Header.Get("Location"); got != at {
+			t.Errorf("%q leads to %s", wanted, got)
+		}
+	}
+	for _, wanted := range []string{"", "kitch", "<b>"} {
+		_, text := w.ask("GET", "/devices?"+fields("find", wanted).Encode(), nil, 404)
+		w.holds(text, "No device is “"+html.EscapeString(wanted)+"”")
+	}
+}
+
+// How far a device is shows beside its update.
+func TestWhatIsUnderWay(t *testing.T) {
+	w := start(t)
+	d := w.device("kitchen")
+	u := w.send(d, w.put("app", "f", "x"))
+	w.links = []ota.Link{{Device: d.ID, Transfers: []ota.Transfer{{Update: u.ID, Package: u.Package, State: "fetching", Size: 4096, Held: 1024}}}}
+	for _, path := range []string{"/device?id=" + string(d.ID), "/updates?name=app&version=r1"} {
+		w.holds(w.page(path), `max="4096" value="1024"`, "1.0 KiB of 4.0 KiB", "fetching", "every 2s")
+	}
+}
+
+// A form with files that no script sends leads to a page that tells what became
+// of it.
+func TestPublishingWithoutScripts(t *testing.T) {
+	w := start(t)
+	upload := func(id string, status int) string {
+		t.Helper()
+		var form strings.Builder
+		parts := multipart.NewWriter(&form)
+		_ = parts.WriteField("publish_id", id)
+		file, err := parts.CreateFormFile("files", "slot<0>.bin")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = file.Write([]byte("zero"))
+		parts.Close()
+		r, err := http.NewRequestWithContext(t.Context(), "POST", w.srv.URL+"/app/publish", strings.NewReader(form.String()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", parts.FormDataContentType())
+		resp, err := w.http.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := read(t, resp)
+		if resp.StatusCode != status || !strings.HasPrefix(resp.Header.Get("Content-Type"), "text/html") {
+			t.Errorf("%s, %v: %s", resp.Status, resp.Header, text)
+		}
+		return text
+	}
+	w.holds(upload("app", 201), "published", "slot&lt;0&gt;.bin, 4 B", "Go to app", "<title>Publish files")
+	w.holds(upload("a b", 422), "Nothing was published.", "Back to the applications")
+	w.ask("POST", "/app/publish", fields("publish_id", "x"), 400)
+	w.ask("POST", "/app/publish", fields("publish_id", "x"), 403, "Origin", "https://evil.example")
 }
 
 // The list of applications is looked up anew when a package changed, and only

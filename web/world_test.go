@@ -37,6 +37,8 @@ type world struct {
 	srv   *httptest.Server
 	http  *http.Client
 
+	links []ota.Link // set before anybody looks
+
 	mu   sync.Mutex
 	told []string
 }
@@ -68,8 +70,8 @@ func begin(t testing.TB, guard bool) *world {
 			return httpapi.Identity{}, ota.Fail(ota.KindUnauthenticated, "not_authenticated", "who is that")
 		})
 	}
-	w.pages = web.New(web.Options{Fleet: w.fleet, Who: who, Sessions: sessions, Log: log})
 	door := publish.New(publish.Options{Fleet: w.fleet, Who: who, Log: log})
+	w.pages = web.New(web.Options{Fleet: w.fleet, Publish: door, Links: func() []ota.Link { return w.links }, Who: who, Sessions: sessions, Log: log})
 	w.srv = httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if publish.Serves(r.URL.Path) {
 			door.ServeHTTP(rw, r)
@@ -144,6 +146,15 @@ func (w *world) send(d ota.Device, p ota.Package) ota.Update {
 		w.t.Fatal(err)
 	}
 	return updates[0]
+}
+
+// reports makes an update's device tell how it ended.
+func (w *world) reports(u ota.Update, code ota.ResultCode, text string) {
+	w.t.Helper()
+	report := ota.Report{Update: u.ID, Results: []ota.OperationResult{{Code: code, Text: text}}}
+	if err := w.fleet.Uplink(u.Device).Report(w.ctx, report); err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 // ask sends a request and expects that status; headers come in pairs.

@@ -94,12 +94,13 @@ func (s *server) open(db ota.Store, blobs ota.Blobs, keys []ed25519.PublicKey, s
 // doors makes those that ask who is there. Sessions are nil if nobody logs in.
 func (s *server) doors(who httpapi.Who, sessions *token.Sessions) *doors {
 	uplink := func(id ota.DeviceID) ota.Uplink { return s.fleet.Uplink(id) }
-	s.pages = pages.New(pages.Options{Fleet: s.fleet, Who: who, Sessions: sessions, Log: s.log})
+	door := publish.New(publish.Options{Fleet: s.fleet, Who: who, Log: s.log})
+	s.pages = pages.New(pages.Options{Fleet: s.fleet, Publish: door, Links: s.links, Who: who, Sessions: sessions, Log: s.log})
 	return &doors{
 		health:   &s.health,
 		pages:    s.pages,
 		device:   httpapi.DeviceAPI(httpapi.OpenFor(who, uplink), s.log),
-		publish:  publish.New(publish.Options{Fleet: s.fleet, Who: who, Log: s.log}),
+		publish:  door,
 		operator: operator.New(operator.Options{Fleet: s.fleet, Who: who, Links: s.links, Host: s.HTTPHost, Version: s.Version, Log: s.log}),
 	}
 }
