@@ -84,12 +84,9 @@ func New(c Config) (*Device, error) {
 	if c.Network.Rand == nil {
 		c.Network.Rand = rand.Float64
 	}
-	f, err := openFlash(c.Dir, c.SlotSize)
+	f, err := openFlash(c.Dir, c.SlotSize, c.Sequence)
 	if err != nil {
 		return nil, err
-	}
-	if f.Sequence == nil {
-		f.Sequence = c.Sequence
 	}
 	d := &Device{Config: c, flash: f, orders: newMailbox(), outbox: make(chan struct{}, 1)}
 	d.link = &link{device: d}
@@ -103,8 +100,14 @@ var ErrRefused = errors.New("the manifest was not installed")
 
 // Run powers the device on, and plays it until ctx ends or, with Once, it has
 // dealt with one manifest and its server knows. c is where it listens; it is
-// closed then. Run fails with ErrRefused, or if the folder cannot be written.
+// closed then. Run fails with ErrRefused, if somebody else plays the device, or
+// if its folder cannot be written.
 func (d *Device) Run(ctx context.Context, c net.PacketConn) error {
+	claim, err := d.flash.claim()
+	if err != nil {
+		return errors.Join(err, c.Close())
+	}
+	defer claim.Close()
 	d.address = c.LocalAddr().String()
 	ctx, stop := context.WithCancel(ctx)
 	var radio sync.WaitGroup
@@ -113,7 +116,7 @@ func (d *Device) Run(ctx context.Context, c net.PacketConn) error {
 		served <- d.serve(ctx, c)
 		stop()
 	})
-	err := d.lives(ctx)
+	err = d.lives(ctx)
 	stop()
 	radio.Wait()
 	d.link.close()

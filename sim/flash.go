@@ -4,10 +4,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"sync"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/updraft-ota/updraft/ota"
 )
@@ -16,8 +21,9 @@ import (
 // few facts. Facts are changed by one rename, which is what makes an
 // installation happen or not.
 type flash struct {
-	dir  string
-	size int64 // of a place
+	dir     string
+	size    int64   // of a place
+	factory *uint64 // sequence number, nil for none
 
 	mu        sync.Mutex
 	delivered chan struct{} // an outcome was reported
@@ -59,22 +65,69 @@ type identity struct {
 
 const factsFile = "state.json"
 
-func openFlash(dir string, size int64) (*flash, error) {
+// openFlash makes the folder if need be. Factory is the sequence number of a
+// device that was never updated, nil for none.
+func openFlash(dir string, size int64, factory *uint64) (*flash, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	f := &flash{dir: dir, size: size, delivered: make(chan struct{}, 1)}
-	text, err := os.ReadFile(filepath.Join(dir, factsFile))
+	f := &flash{dir: dir, size: size, factory: factory, delivered: make(chan struct{}, 1)}
+	return f, f.load()
+}
+
+// load reads the facts as they were left.
+func (f *flash) load() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.facts = facts{Sequence: f.factory}
+	path := filepath.Join(f.dir, factsFile)
+	text, err := os.ReadFile(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return f, nil
+		return nil
 	case err != nil:
-		return nil, err
+		return err
 	}
 	if err := json.Unmarshal(text, &f.facts); err != nil {
-		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, factsFile), err)
+		return fmt.Errorf("%s: %w", path, err)
 	}
-	return f, nil
+	return nil
+}
+
+// claim keeps others from playing the same device, until what it returns is
+// closed; the kernel gives the folder back however the process ends. The facts
+// are those that the last one left.
+func (f *flash) claim() (io.Closer, error) {
+	lock, err := os.OpenFile(filepath.Join(f.dir, "lock"), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	switch err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); {
+	case errors.Is(err, unix.EWOULDBLOCK):
+		defer lock.Close()
+		return nil, fmt.Errorf("%s is in use by %s: end it, or give another --data", f.dir, owner(lock))
+	case err != nil:
+		return nil, errors.Join(fmt.Errorf("lock %s: %w", f.dir, err), lock.Close())
+	}
+	err = lock.Truncate(0)
+	if err == nil {
+		_, err = lock.WriteAt(fmt.Appendf(nil, "%d\n", os.Getpid()), 0)
+	}
+	if err = errors.Join(err, f.load()); err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	return lock, nil
+}
+
+// owner names who holds the lock, as far as the file tells.
+func owner(lock *os.File) string {
+	text := make([]byte, 20)
+	n, _ := lock.ReadAt(text, 0)
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text[:n])))
+	if err != nil {
+		return "another updraft sim"
+	}
+	return fmt.Sprintf("another updraft sim (pid %d)", pid)
 }
 
 // change changes the facts, on disk before it returns.

@@ -122,6 +122,47 @@ func TestReportsOfTheManifestProcessor(t *testing.T) {
 	}
 }
 
+// What a boot loader refuses is a failure in a SUIT_Report too, and so is what
+// rots before it runs, though the manifest's processor found nothing wrong.
+func TestAReportOfWhatTheBootLoaderRefuses(t *testing.T) {
+	w := newWorld(t)
+	c, _ := w.lamp(func(c *Config) { c.Server, c.SUITReports, c.Dialect = "coap://"+w.addr, true, suit.RIOT })
+	url, _ := w.publish(w.riotRelease(7, 6))
+	c.Manifests = []string{url}
+	if err := w.once(c); !errors.Is(err, ErrRefused) {
+		t.Fatal(err)
+	}
+	w.lastReportFails(suit.ReasonOperation)
+}
+
+// A file that is no manifest has no SUIT_Report, which names a manifest: it is
+// reported in plain words.
+func TestAReportOfWhatIsNoManifest(t *testing.T) {
+	w := newWorld(t)
+	c, _ := w.lamp(func(c *Config) { c.Server, c.SUITReports = "coap://"+w.addr, true })
+	w.put("/fw/odd", []byte("not CBOR"))
+	c.Manifests = []string{"coap://" + w.addr + "/fw/odd"}
+	if err := w.once(c); !errors.Is(err, ErrRefused) {
+		t.Fatal(err)
+	}
+	if got := w.outcomes("/r/dev-1"); len(got) != 1 || *got[0].Code != uint8(ota.ValidationFailed) || !strings.Contains(got[0].Text, "not CBOR") {
+		t.Errorf("reported were %+v", got)
+	}
+}
+
+// lastReportFails reads the last report as SUIT_Report.
+func (w *world) lastReportFails(reason suit.Reason) {
+	w.Helper()
+	w.mu.Lock()
+	last := w.posts[len(w.posts)-1]
+	w.mu.Unlock()
+	r, _, err := suit.ReadReport(last.body, nil)
+	if err != nil || r.Result == nil || r.Result.Reason != reason {
+
+		w.Errorf("reported was %x: %+v, %v", last.body, r.Result, err)
+	}
+}
+
 // Components other than the firmware are one place each, whatever they are
 // called, and all of them within the folder.
 func TestComponentsArePlaces(t *testing.T) {

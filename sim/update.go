@@ -154,7 +154,13 @@ func (d *Device) conclude(o outcome) error {
 
 // refusal is the outcome of a manifest that was not installed, or does not run.
 func (d *Device) refusal(m *suit.Manifest, report suit.Report, err error) outcome {
-	o := outcome{Code: codeOf(err), Text: err.Error(), Report: d.suitReport(report)}
+	if report.Result == nil { // the manifest's processor was content, or never came to it
+		report.Result = &suit.Result{Code: -int64(suit.ReasonOperation), Reason: suit.ReasonOperation}
+	}
+	o := outcome{Code: codeOf(err), Text: err.Error()}
+	if report.Manifest.Sum != nil { // one that could be read
+		o.Report = d.suitReport(report)
+	}
 	if m != nil {
 		o.Sequence = m.Sequence
 	}
