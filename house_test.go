@@ -27,7 +27,7 @@ var rooms = map[string][]string{
 	"blob":             {"ota"},
 	"store":            {"ota"},
 	"httpapi":          {"ota"},
-	"httpapi/operator": {"ota", "fleet", "httpapi"},
+	"httpapi/operator": {"ota", "fleet", "httpapi", "httpapi/publish"},
 	"httpapi/publish":  {"ota", "fleet", "httpapi"},
 	"web":              {"ota", "suit", "fleet", "httpapi"},
 	"fleet":            {"ota", "sign", "suit"},

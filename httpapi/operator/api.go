@@ -58,7 +58,7 @@ func New(o Options) http.Handler {
 }
 
 // Document is the OpenAPI 3.1 document of what operators and devices ask below
-// /api/v1, and of the token endpoint. Room publish tells its own in words.
+// /api/v1, of the token endpoint, and of what room publish serves.
 func Document() ([]byte, error) {
 	return build(http.NewServeMux(), nil, httpapi.NoAuth, slog.Default()).document()
 }
@@ -99,6 +99,7 @@ func build(mux *http.ServeMux, f *fleet.Fleet, who httpapi.Who, log *slog.Logger
 	a.blocks()
 	a.online()
 	a.deviceHalf()
+	a.publishHalf()
 	return a
 }
 

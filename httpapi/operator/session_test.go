@@ -1,7 +1,9 @@
 package operator_test
 
 import (
+	"bytes"
 	"encoding/base64"
+	"mime/multipart"
 	"slices"
 	"strings"
 	"testing"
@@ -11,6 +13,7 @@ import (
 
 	"github.com/updraft-ota/updraft/httpapi"
 	"github.com/updraft-ota/updraft/httpapi/operator"
+	"github.com/updraft-ota/updraft/httpapi/publish"
 	"github.com/updraft-ota/updraft/ota"
 )
 
@@ -172,6 +175,8 @@ func TestEverythingDocumentedIsServed(t *testing.T) {
 	w.ask("POST", "/api/v1/devices/"+other+"/system_info", `{}`, 201)
 	w.refused("POST", "/api/v1/devices/"+other+"/system_info", `{}`, 409, "conflicting_entity")
 
+	publishes(t, w)
+
 	for path, ops := range w.doc.Paths {
 		for method := range ops {
 			if !w.doc.seen[method+" "+path] {
@@ -179,12 +184,37 @@ func TestEverythingDocumentedIsServed(t *testing.T) {
 			}
 		}
 	}
-	for _, route := range httpapi.DeviceRoutes() {
-		method, path, _ := strings.Cut(route, " ")
+	for _, route := range append(httpapi.DeviceRoutes(), publish.Routes()...) {
+		method, path, _ := strings.Cut(strings.Replace(route, "...}", "}", 1), " ")
 		if w.doc.Paths[path][strings.ToLower(method)] == nil {
 			t.Errorf("%s is served, but not documented", route)
 		}
 	}
+}
+
+// publishes has constrained devices told of files.
+func publishes(t *testing.T, w *world) {
+	t.Helper()
+	var files bytes.Buffer
+	m := multipart.NewWriter(&files)
+	_ = m.WriteField("publish_id", "board/app")
+	for _, name := range []string{"app-slot0.riot.suit.5.bin", "app-slot1.riot.suit.5.bin", "app-riot.suitv4_signed.5.bin"} {
+		part, err := m.CreateFormFile(name, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = part.Write([]byte("for " + name))
+	}
+	m.Close()
+	const urlencoded = "application/x-www-form-urlencoded"
+	w.ask("POST", "/publish", files.String(), 201, "Content-Type", m.FormDataContentType())
+	w.ask("POST", "/publish", files.String()[:files.Len()-20], 400, "Content-Type", m.FormDataContentType())
+	w.ask("POST", "/notify", "publish_id=board_app&urls=[::1]/sub,node", 202, "Content-Type", urlencoded)
+	w.ask("POST", "/notifyv4", "publish_id=board/app&urls=[::1]&version=5", 202, "Content-Type", urlencoded)
+	w.ask("POST", "/notify", "publish_id=../app&urls=[::1]", 422, "Content-Type", urlencoded)
+	w.ask("GET", "/coap/url/board_app", "", 200)
+	w.ask("POST", "/remove", `{"publish_id":"board/app","version":5}`, 200)
+	w.ask("POST", "/remove", `{"publish_id":"board/app","version":5}`, 404)
 }
 
 // lookAround asks about all devices; car has "Movie & more" 1.
@@ -241,7 +271,7 @@ func TestOnlyOperatorsOperate(t *testing.T) {
 		for path, ops := range w.doc.Paths {
 			path = strings.NewReplacer("{uuid}", other, "{id}", none, "{updateId}", none, "{name}", "n", "{version}", "v").Replace(path)
 			for method := range ops {
-				if path == "/token" || method == "head" {
+				if path == "/token" || strings.HasPrefix(path, "/coap/") || method == "head" { // everyone's
 					continue
 				}
 				w.refused(strings.ToUpper(method), path, "", want, code)

@@ -2,6 +2,7 @@ package operator_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 	"github.com/updraft-ota/updraft/fleet"
 	"github.com/updraft-ota/updraft/httpapi"
 	"github.com/updraft-ota/updraft/httpapi/operator"
+	"github.com/updraft-ota/updraft/httpapi/publish"
 	"github.com/updraft-ota/updraft/httpapi/token"
 	"github.com/updraft-ota/updraft/ota"
 	"github.com/updraft-ota/updraft/store"
@@ -54,6 +56,7 @@ func start(t *testing.T, change ...func(*fleet.Options)) *world {
 	var tokens *token.Issuer
 	o := fleet.Options{
 		Store: st, Blobs: blobs, Now: clock, MaxUpload: 1 << 20,
+		Trigger: agreeable{}, CoAPRoot: func() string { return "coap://[::1]:5683" },
 		NewID:      func() string { n++; return fmt.Sprintf("00000000-0000-7000-8000-%012d", n) },
 		DeviceGone: func(id ota.DeviceID) { tokens.Revoke(id) },
 	}
@@ -73,11 +76,21 @@ func start(t *testing.T, change ...func(*fleet.Options)) *world {
 	mux.Handle("/api/v1/", op)
 	mux.Handle("GET /api/v1/mydevice/{uuid}", op)
 	mux.Handle("/api/v1/mydevice/{uuid}/", httpapi.DeviceAPI(httpapi.OpenFor(who, func(id ota.DeviceID) ota.Uplink { return w.fleet.Uplink(id) }), log))
+	for _, path := range []string{"/publish", "/notify", "/notifyv4", "/remove", "/coap/url/"} {
+		mux.Handle(path, publish.New(publish.Options{Fleet: w.fleet, Who: who, Log: log}))
+	}
 	w.srv = httptest.NewServer(httpapi.Door(mux, log))
 	t.Cleanup(w.srv.Close)
 	w.auth = "Bearer admin"
 	return w
 }
+
+// agreeable are constrained devices that take what they are told.
+type agreeable struct{}
+
+func (agreeable) Post(context.Context, string, string) error { return nil }
+
+func (agreeable) Slot(context.Context, string) (int, error) { return 1, nil }
 
 // answer is an answer with its whole body.
 type answer struct {

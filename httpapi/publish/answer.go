@@ -13,36 +13,35 @@ import (
 
 // Published answers POST /publish: what was sent, and where it is.
 type Published struct {
-	ID      string `json:"publish_id"`
-	Version string `json:"version"`
-	Changed bool   `json:"changed"` // false if all of it was there already
-	Files   []File `json:"files"`   // those that were sent
-	// Manifests are all of the version.
-	Manifests []Manifest `json:"manifests,omitempty"`
-	Forced    []string   `json:"forced,omitempty"` // why it would have been refused
+	ID        string     `json:"publish_id"`
+	Version   string     `json:"version"`
+	Changed   bool       `json:"changed" doc:"false if all of it was there already"`
+	Files     []File     `json:"files" doc:"those that were sent"`
+	Manifests []Manifest `json:"manifests,omitempty" doc:"all of the version"`
+	Forced    []string   `json:"forced,omitempty" doc:"why it would have been refused"`
 }
 
 // File is a stored file.
 type File struct {
 	Name   string `json:"name"`
-	Size   int64  `json:"size"` // bytes
+	Size   int64  `json:"size" doc:"bytes"`
 	SHA256 string `json:"sha256"`
-	URL    string `json:"url"` // a path if the server does not speak CoAP
+	URL    string `json:"url" doc:"a path if the server does not speak CoAP"`
 }
 
-// Manifest is what was found out about one. Status is for people.
+// Manifest is what was found out about one.
 type Manifest struct {
 	Name     string    `json:"name"`
-	Status   string    `json:"status"`
+	Status   string    `json:"status" doc:"for people"`
 	SUIT     bool      `json:"suit"`
 	Sequence uint64    `json:"sequence_number,omitempty"`
-	Signer   string    `json:"signer,omitempty"` // fingerprint of a trusted key
+	Signer   string    `json:"signer,omitempty" doc:"fingerprint of a trusted key"`
 	Findings []Finding `json:"findings,omitempty"`
 }
 
 // Finding is an error, which stops a manifest, or a warning.
 type Finding struct {
-	Severity string `json:"severity"`
+	Severity string `json:"severity" enum:"error,warning"`
 	Code     string `json:"code"`
 	Text     string `json:"text"`
 }
@@ -51,18 +50,18 @@ type Finding struct {
 type Notified struct {
 	ID      string     `json:"publish_id"`
 	Version string     `json:"version"`
-	Scheme  ota.Scheme `json:"scheme"`
-	Devices []Device   `json:"devices"`
-	Forced  []string   `json:"forced,omitempty"`
+	Scheme  ota.Scheme `json:"scheme" enum:"direct,slot,v4"`
+	Devices []Told     `json:"devices"`
+	Forced  []string   `json:"forced,omitempty" doc:"why it would have been refused"`
 }
 
-// Device is what became of telling a device.
-type Device struct {
+// Told is what became of telling a device.
+type Told struct {
 	Device string `json:"device"`
 	OK     bool   `json:"ok"`
-	URL    string `json:"url,omitempty"`   // of the manifest it was told of
-	Slot   *int   `json:"slot,omitempty"`  // that it said is free, if it was asked
-	Error  string `json:"error,omitempty"` // why it did not take it
+	URL    string `json:"url,omitempty" doc:"of the manifest it was told of"`
+	Slot   *int   `json:"slot,omitempty" doc:"that it said is free, if it was asked"`
+	Error  string `json:"error,omitempty" doc:"why it did not take it"`
 }
 
 // Removed answers POST /remove.
@@ -71,10 +70,17 @@ type Removed struct {
 	Version string `json:"version"`
 }
 
-// Problem is how failures are told.
-type Problem struct {
+// Remove is what POST /remove takes. Version is a text, or a number as pages
+// send it.
+type Remove struct {
+	ID      string          `json:"publish_id"`
+	Version json.RawMessage `json:"version"`
+}
+
+// Refused is how failures are told.
+type Refused struct {
 	httpapi.Problem
-	Reasons []string `json:"reasons,omitempty"` // why manifests are refused
+	Reasons []string `json:"reasons,omitempty" doc:"why manifests are refused"`
 }
 
 func published(f *fleet.Fleet, p fleet.Published) Published {
@@ -93,9 +99,9 @@ func published(f *fleet.Fleet, p fleet.Published) Published {
 }
 
 func notified(n fleet.Notified) Notified {
-	out := Notified{ID: n.Package.Name, Version: n.Package.Version, Scheme: n.Scheme, Devices: []Device{}, Forced: n.Forced}
+	out := Notified{ID: n.Package.Name, Version: n.Package.Version, Scheme: n.Scheme, Devices: []Told{}, Forced: n.Forced}
 	for _, t := range n.Devices {
-		d := Device{Device: t.Target, OK: t.Err == nil, URL: t.URL}
+		d := Told{Device: t.Target, OK: t.Err == nil, URL: t.URL}
 		if t.Slot >= 0 {
 			d.Slot = &t.Slot
 		}
@@ -124,7 +130,7 @@ func malformed(err error) error {
 // refuse tells a failure. Where the operators' API says 400, this one says 422
 // unless the body itself is malformed (ota-server.md 2).
 func (d *door) refuse(w http.ResponseWriter, r *http.Request, err error) {
-	p := Problem{Problem: httpapi.ProblemOf(err)}
+	p := Refused{Problem: httpapi.ProblemOf(err)}
 	if _, form := errors.AsType[badForm](err); !form && p.Status == http.StatusBadRequest {
 		p.Status, p.Title = http.StatusUnprocessableEntity, http.StatusText(http.StatusUnprocessableEntity)
 	}

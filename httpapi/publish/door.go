@@ -38,7 +38,9 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/updraft-ota/updraft/fleet"
@@ -66,13 +68,24 @@ func Serves(path string) bool {
 func New(o Options) http.Handler {
 	d := &door{o}
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST /publish", d.operators(d.publish))
-	mux.HandleFunc("POST /notify", d.operators(d.notify))
-	mux.HandleFunc("POST /notifyv4", d.operators(d.notifyV4))
-	mux.HandleFunc("POST /remove", d.operators(d.remove))
-	mux.HandleFunc("GET "+coapURLPath+"{id...}", d.coapURL)
+	for pattern, serve := range d.routes() {
+		mux.HandleFunc(pattern, serve)
+	}
 	return d.refuseBadIDs(httpapi.Door(mux, o.Log))
 }
+
+func (d *door) routes() map[string]http.HandlerFunc {
+	return map[string]http.HandlerFunc{
+		"POST /publish":                  d.operators(d.publish),
+		"POST /notify":                   d.operators(d.notify),
+		"POST /notifyv4":                 d.operators(d.notifyV4),
+		"POST /remove":                   d.operators(d.remove),
+		"GET " + coapURLPath + "{id...}": d.coapURL,
+	}
+}
+
+// Routes lists the patterns New serves, sorted.
+func Routes() []string { return slices.Sorted(maps.Keys(new(door).routes())) }
 
 // coapURLPath begins the paths that end in a publish id.
 const coapURLPath = "/coap/url/"
@@ -115,10 +128,7 @@ func (d *door) remove(w http.ResponseWriter, r *http.Request, ns ota.Namespace) 
 	if err != nil {
 		return 0, nil, malformed(err)
 	}
-	var in struct {
-		ID      string          `json:"publish_id"`
-		Version json.RawMessage `json:"version"`
-	}
+	var in Remove
 	if err := json.Unmarshal(text, &in); err != nil {
 		return 0, nil, malformed(ota.Invalid("expected {\"publish_id\", \"version\"}: %v", err))
 	}

@@ -262,7 +262,7 @@ func TestWhereFilesWillBe(t *testing.T) {
 	}
 	w.ask("GET", "/coap/url/", "", "", 422)
 	for _, bad := range []string{"b", "/", "/etc", "a//b", "a/../b", "./a", "a/", "a%2F%2Fb", "%00", "a%20b/c", strings.Repeat("n", 201)} {
-		if got := into[publish.Problem](t, w.ask("GET", "/coap/url/"+bad, "", "", 422)); got.Code != "invalid_publish_id" {
+		if got := into[publish.Refused](t, w.ask("GET", "/coap/url/"+bad, "", "", 422)); got.Code != "invalid_publish_id" {
 			t.Errorf("%s: %+v", bad, got)
 		}
 	}
@@ -289,7 +289,7 @@ func TestWhoMayPublish(t *testing.T) {
 
 func TestAManifestIsRefusedWithEveryReason(t *testing.T) {
 	w := start(t, func(o *fleet.Options) { o.RequireSUIT = true })
-	got := into[publish.Problem](t, w.publish(422, id("a"), file("manifest", "x"), file("riot.suit.1.bin", "y")))
+	got := into[publish.Refused](t, w.publish(422, id("a"), file("manifest", "x"), file("riot.suit.1.bin", "y")))
 	if got.Code != "refused_manifest" || len(got.Reasons) != 2 || got.Status != 422 || !strings.Contains(got.Detail, got.Reasons[1]) {
 		t.Errorf("%+v", got)
 	}
@@ -297,7 +297,7 @@ func TestAManifestIsRefusedWithEveryReason(t *testing.T) {
 	if len(forced.Forced) != 1 || forced.Manifests[0].Findings[0].Severity != "error" {
 		t.Errorf("%+v", forced)
 	}
-	got = into[publish.Problem](t, w.ask("POST", "/notify", "application/x-www-form-urlencoded", "publish_id=a&urls=h", 422))
+	got = into[publish.Refused](t, w.ask("POST", "/notify", "application/x-www-form-urlencoded", "publish_id=a&urls=h", 422))
 	if got.Code != "refused_manifest" || len(w.told) > 0 {
 		t.Errorf("%+v; told %q", got, w.told)
 	}
