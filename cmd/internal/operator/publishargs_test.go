@@ -41,3 +41,16 @@ func TestListsTakeAllValuesUpToTheNextOption(t *testing.T) {
 		}
 	}
 }
+
+func TestPublishAndFilesAreOneList(t *testing.T) {
+	fs := publishCommand(&options{}).Flags()
+	if err := fs.Parse([]string{"--publish=a", "--files=b", "--publish=c"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"publish", "files"} {
+		got, err := fs.GetStringArray(name)
+		if err != nil || strings.Join(got, " ") != "a b c" {
+			t.Errorf("--%s: %q, %v, want a b c", name, got, err)
+		}
+	}
+}

@@ -52,7 +52,9 @@ file names tell the version.`,
 	fs.SortFlags = false
 	fs.StringVar(&p.id, "publish-id", "", "`ID` that names the set of files")
 	fs.StringArrayVar(&p.files, "publish", nil, "send these `FILE`s")
-	fs.StringArrayVar(&p.files, "files", nil, "send these `FILE`s, the same as --publish")
+	files := *fs.Lookup("publish") // one list under both names
+	files.Name, files.Usage = "files", "send these `FILE`s, the same as --publish"
+	fs.AddFlag(&files)
 	fs.StringVar(&p.manifest, "manifest", "", "send this `FILE` as the manifest")
 	fs.StringArrayVar(&p.notify, "notify", nil, "tell these `DEVICE`s")
 	fs.StringArrayVar(&p.notifyV4, "notifyv4", nil, "tell these `DEVICE`s of RIOT's manifest, at their path suit/trigger")
