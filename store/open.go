@@ -146,6 +146,24 @@ func (s *side) prepare(ctx context.Context) (err error) {
 	return err
 }
 
+// begin starts a transaction; end rolls it back unless it was committed. The
+// end of ctx has database/sql roll it back in the background, which end waits
+// for by giving up the connection: else Close would leave it behind, open.
+func (s *side) begin(ctx context.Context, opts *sql.TxOptions) (tx *sql.Tx, end func(), err error) {
+	conn, err := s.db.Conn(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	if tx, err = conn.BeginTx(ctx, opts); err != nil {
+		conn.Close()
+		return nil, nil, err
+	}
+	return tx, func() {
+		_ = tx.Rollback()
+		_ = conn.Close()
+	}, nil
+}
+
 func (s *side) close() error {
 	if s.db == nil {
 		return nil

@@ -13,11 +13,11 @@ import (
 // Read runs fn on one consistent snapshot, which is taken at its first
 // question.
 func (s *Store) Read(ctx context.Context, fn func(ota.ReadTx) error) error {
-	tx, err := s.readers.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	tx, end, err := s.readers.begin(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
 		return failure("begin to read", err)
 	}
-	defer tx.Rollback() // a read has nothing to commit
+	defer end() // a read has nothing to commit
 	r := s.begin(ctx, s.readers.q, tx)
 	if err := fn(r); err != nil {
 		return err
@@ -27,11 +27,11 @@ func (s *Store) Read(ctx context.Context, fn func(ota.ReadTx) error) error {
 
 // Write runs fn as the only writer. On SQLite it calls fn once.
 func (s *Store) Write(ctx context.Context, fn func(ota.Tx) error) error {
-	tx, err := s.writer.db.BeginTx(ctx, nil)
+	tx, end, err := s.writer.begin(ctx, nil)
 	if err != nil {
 		return failure("begin to write", err)
 	}
-	defer tx.Rollback() // does nothing after the commit
+	defer end() // does nothing after the commit
 	w := &writeTx{s.begin(ctx, s.writer.q, tx)}
 	if err := fn(w); err != nil {
 		return err
