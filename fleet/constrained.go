@@ -49,8 +49,13 @@ func (f *Fleet) AddConstrained(ctx context.Context, ns ota.Namespace, n NewConst
 // ClassIDs are a device's vendor and class as UUIDs, by which manifests name
 // them (coap-suit.md 7.6).
 func ClassIDs(c ota.Constrained) (vendor, class string) {
+	ids := classOf(c)
+	return ids.Vendor.String(), ids.ID.String()
+}
+
+func classOf(c ota.Constrained) suit.Class {
 	v := suit.VendorID(c.Vendor)
-	return v.String(), suit.ClassID(v, c.Class).String()
+	return suit.Class{Vendor: v, ID: suit.ClassID(v, c.Class)}
 }
 
 // newKey makes a key of printable ASCII that holds more than 128 random bits.

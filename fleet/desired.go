@@ -17,25 +17,41 @@ type Desired struct {
 	Slot     string       // that the manifest is for, "" if for any
 	Sequence uint64       // of the manifest; 0 if that is not SUIT
 	None     bool         // the device has nothing to do
+	// Withheld is why the device is not told of it now: it is under way, and
+	// its files are no longer what the manifest says.
+	Withheld []string
 }
 
 // Desired tells what a device is to install. Of manifests for several slots it
-// is the one for slot, or the first. It fails with KindNotFound (missing_device).
+// is the one for slot, or the first. What cannot be delivered any more is
+// passed over: it has Failed, unless it is under way. It fails with
+// KindNotFound (missing_device) or KindCorrupt.
 func (u *Uplink) Desired(ctx context.Context, slot string) (Desired, error) {
-	queue, err := u.Queue(ctx)
-	if err != nil || len(queue) == 0 {
-		return Desired{None: true}, err
-	}
-	d := Desired{Update: queue[0].Update, Package: queue[0].Package, Manifest: queue[0].Package.Main()}
-	if _, manifests, _ := ota.Notifiable([]ota.Package{d.Package}, ota.SchemeAuto); len(manifests) > 0 {
-		d.Manifest = manifests[0]
-		for _, a := range manifests {
-			if n, _ := ota.ParseRIOTName(a.Name); n.Slot == slot && slot != "" {
-				d.Manifest = a
-			}
+	for {
+		queue, err := u.Queue(ctx)
+		if err != nil || len(queue) == 0 {
+			return Desired{None: true}, err
 		}
-		n, _ := ota.ParseRIOTName(d.Manifest.Name)
-		d.Slot = n.Slot
+		first := queue[0]
+		why, err := u.withheld(ctx, first)
+		if err != nil {
+			return Desired{None: true}, err
+		}
+		if len(why) == 0 || first.Update.Status != ota.Pending {
+			return u.desire(ctx, first, slot, why)
+		}
+		if err := u.undeliverable(ctx, first.Update.ID, why); err != nil {
+			return Desired{None: true}, err
+		}
+	}
+}
+
+func (u *Uplink) desire(ctx context.Context, e ota.QueueEntry, slot string, withheld []string) (Desired, error) {
+	d := Desired{Update: e.Update, Package: e.Package, Withheld: withheld}
+	for i, a := range offered(e.Package) {
+		if n, _ := ota.ParseRIOTName(a.Name); i == 0 || n.Slot == slot && slot != "" {
+			d.Manifest, d.Slot = a, n.Slot
+		}
 	}
 	r, err := u.f.release(ctx, d.Manifest)
 	d.Sequence = r.sequence

@@ -71,7 +71,8 @@ type Fleet struct {
 	edition    atomic.Uint64 // see Edition
 	publishing sync.Mutex    // held from looking at what is there until the decision is written
 	manifests  manifests
-	editions   editions
+	versions   edition[publishKey, []ota.Package]
+	deliveries edition[deliveryKey, []string] // why devices are not told
 }
 
 // DefaultMaxUpload is the largest artifact accepted unless configured: 4 GiB.

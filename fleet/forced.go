@@ -15,9 +15,11 @@ func forced(ctx context.Context, tx ota.ReadTx, doing string, reasons []string) 
 	return ota.Forced{At: tx.Now(), By: ota.Actor(ctx), Doing: doing, Reasons: reasons}
 }
 
-// tellForced appends the event. It has all reasons.
-func tellForced(tx ota.Tx, ns ota.Namespace, id ota.PackageID, f ota.Forced, reasons []string) error {
-	return tellPackage(tx, ota.PackageForced, ns, id, map[string]any{"doing": f.Doing, "by": f.By, "reasons": reasons})
+// tellForced appends the event, with all reasons, to one that says what it
+// concerns.
+func tellForced(tx ota.Tx, e ota.Event, id ota.PackageID, f ota.Forced, reasons []string) error {
+	e.Type = ota.PackageForced
+	return tellPackage(tx, e, id, map[string]any{"doing": f.Doing, "by": f.By, "reasons": reasons})
 }
 
 // warnForced tells the log, once it is written.
@@ -39,7 +41,7 @@ func (f *Fleet) noteForced(ctx context.Context, ns ota.Namespace, id ota.Package
 		if err := tx.PutPackage(p); err != nil {
 			return err
 		}
-		return tellForced(tx, ns, id, note, reasons)
+		return tellForced(tx, ota.Event{Namespace: ns}, id, note, reasons)
 	})
 	if err == nil {
 		f.warnForced(ctx, doing, id, reasons)

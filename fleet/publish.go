@@ -205,14 +205,14 @@ func putRevision(tx ota.Tx, out Published, r ota.Revision) error {
 	if r.Opened {
 		event, data = ota.PackageCreated, nil
 	}
-	if err := tellPackage(tx, event, p.Namespace, p.ID, data); err != nil || len(out.Forced) == 0 {
+	if err := tellPackage(tx, ota.Event{Namespace: p.Namespace, Type: event}, p.ID, data); err != nil || len(out.Forced) == 0 {
 		return err
 	}
-	return tellForced(tx, p.Namespace, p.ID, p.Forced[len(p.Forced)-1], out.Forced)
+	return tellForced(tx, ota.Event{Namespace: p.Namespace}, p.ID, p.Forced[len(p.Forced)-1], out.Forced)
 }
 
 // tellPackage appends an event about a package.
-func tellPackage(tx ota.Tx, t ota.EventType, ns ota.Namespace, id ota.PackageID, more map[string]any) error {
+func tellPackage(tx ota.Tx, e ota.Event, id ota.PackageID, more map[string]any) error {
 	data := map[string]any{"name": id.Name, "version": id.Version}
 	for k, v := range more {
 		data[k] = v
@@ -221,7 +221,8 @@ func tellPackage(tx ota.Tx, t ota.EventType, ns ota.Namespace, id ota.PackageID,
 	if err != nil {
 		return fmt.Errorf("tell of %s: %w", id, err)
 	}
-	return tx.Append(ota.Event{Namespace: ns, Type: t, Data: text})
+	e.Data = text
+	return tx.Append(e)
 }
 
 func names(artifacts []ota.Artifact) []string {

@@ -20,8 +20,7 @@ func (f *Fleet) classes(ctx context.Context, ns ota.Namespace) (classes, error) 
 	err := f.Store.Read(ctx, func(tx ota.ReadTx) error {
 		list, err := tx.ConstrainedClasses(ns)
 		for _, c := range list {
-			vendor := suit.VendorID(c.Vendor)
-			found[suit.Class{Vendor: vendor, ID: suit.ClassID(vendor, c.Class)}] = c.Sequence
+			found[classOf(c)] = c.Sequence
 		}
 		return err
 	})

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/updraft-ota/updraft/ota"
-	"github.com/updraft-ota/updraft/suit"
 )
 
 // Notification asks that devices be told of a manifest (ota-server.md 4).
@@ -68,7 +67,7 @@ func (f *Fleet) Notify(ctx context.Context, ns ota.Namespace, n Notification) (o
 		return out, err
 	}
 	out.Package, out.Scheme = c.id, c.scheme
-	if out.Forced, err = f.deliverable(ctx, ns, id, newest, c); err != nil {
+	if out.Forced, err = f.deliverable(ctx, ns, id, newest, c.manifests, nil); err != nil {
 		return out, err
 	}
 	if len(out.Forced) > 0 && !n.Force {
@@ -130,18 +129,6 @@ func choose(newest []ota.Package, n Notification) (c choice, err error) {
 	}
 	c.id, c.manifests, c.scheme = p.ID, list, scheme
 	return c, nil
-}
-
-// deliverable checks the manifests once more, now with all their files.
-func (f *Fleet) deliverable(ctx context.Context, ns ota.Namespace, id string, newest []ota.Package, c choice) (reasons []string, err error) {
-	for _, a := range c.manifests {
-		m, _, err := f.check(ctx, ns, a, suit.Rules{Trusted: f.SUITKeys, Stored: shelf{f, ctx, ns, id, newest}.stored, Delivery: true})
-		if err != nil {
-			return nil, err
-		}
-		reasons = append(reasons, m.reasons()...)
-	}
-	return reasons, nil
 }
 
 // tell tells devices side by side, but those at one address one by one (NSTART).
@@ -230,5 +217,5 @@ func tellNotified(tx ota.Tx, ns ota.Namespace, out Notified) error {
 			failed = append(failed, t.Target)
 		}
 	}
-	return tellPackage(tx, ota.PackageNotified, ns, out.Package, map[string]any{"scheme": out.Scheme, "told": told, "failed": failed})
+	return tellPackage(tx, ota.Event{Namespace: ns, Type: ota.PackageNotified}, out.Package, map[string]any{"scheme": out.Scheme, "told": told, "failed": failed})
 }

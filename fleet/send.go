@@ -3,6 +3,7 @@ package fleet
 import (
 	"context"
 	"encoding/json"
+	"strings"
 	"time"
 
 	"github.com/updraft-ota/updraft/ota"
@@ -17,6 +18,9 @@ type Request struct {
 	Priority    int          // 0: ota.DefaultPriority
 	Confirm     bool
 	Description string // "": the package's
+	// Force sends to a constrained device what it cannot install. It is noted
+	// (see ota.Forced).
+	Force bool
 }
 
 // maxRequest bounds the packages of one request.
@@ -24,8 +28,10 @@ const maxRequest = 100
 
 // Send queues updates that belong together. It answers with them and with the
 // device's block, which holds them back if it stands. It fails with
-// KindNotFound (missing_device, missing_package), KindInvalid, or
-// KindConflict (conflicting_entity) if the device has an update of that id.
+//   - KindNotFound (missing_device, missing_package), KindInvalid;
+//   - KindInvalid (a Refusal with every reason) if the device is constrained,
+//     and could not install what is sent;
+//   - KindConflict (conflicting_entity) if the device has an update of that id.
 func (f *Fleet) Send(ctx context.Context, ns ota.Namespace, r Request) (updates []ota.Update, block ota.Block, err error) {
 	if r.Priority == 0 {
 		r.Priority = ota.DefaultPriority
@@ -39,6 +45,13 @@ func (f *Fleet) Send(ctx context.Context, ns ota.Namespace, r Request) (updates 
 	if err := checkText("description", r.Description); err != nil {
 		return nil, block, err
 	}
+	against, err := f.refused(ctx, ns, r)
+	if err != nil {
+		return nil, block, err
+	}
+	if len(against) > 0 && !r.Force {
+		return nil, block, refusal(against, r.Packages)
+	}
 	err = f.write(ctx, func(tx ota.Tx) error {
 		d, err := device(tx, ns, r.Device)
 		if err != nil {
@@ -48,13 +61,34 @@ func (f *Fleet) Send(ctx context.Context, ns ota.Namespace, r Request) (updates 
 			return ota.Invalid("the end %s has passed", r.Until.UTC().Format(time.RFC3339))
 		}
 		block = d.Block
-		updates, err = f.queue(tx, d, r)
-		return err
+		if updates, err = f.queue(tx, d, r, against); err != nil {
+			return err
+		}
+		return tellSentByForce(ctx, tx, updates, against)
 	})
-	return updates, block, err
+	if err != nil {
+		return nil, block, err
+	}
+	for _, u := range updates {
+		f.warnForced(ctx, "send", u.Package, against[u.Package], "device", u.Device)
+	}
+	return updates, block, nil
 }
 
-func (f *Fleet) queue(tx ota.Tx, d ota.Device, r Request) ([]ota.Update, error) {
+func tellSentByForce(ctx context.Context, tx ota.Tx, updates []ota.Update, against map[ota.PackageID][]string) error {
+	for _, u := range updates {
+		if u.Forced == "" {
+			continue
+		}
+		reasons := against[u.Package]
+		if err := tellForced(tx, ota.Event{Namespace: u.Namespace, Device: u.Device, Update: u.ID}, u.Package, forced(ctx, tx, "send", reasons), reasons); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *Fleet) queue(tx ota.Tx, d ota.Device, r Request, against map[ota.PackageID][]string) ([]ota.Update, error) {
 	if r.ID == "" {
 		r.ID = ota.UpdateID(f.NewID())
 	}
@@ -71,7 +105,7 @@ func (f *Fleet) queue(tx ota.Tx, d ota.Device, r Request) ([]ota.Update, error) 
 		u := ota.Update{
 			Namespace: d.Namespace, ID: r.ID, Request: ota.RequestID(r.ID), Device: d.ID, Package: id,
 			Status: ota.Pending, Priority: r.Priority, Confirm: r.Confirm, Description: r.Description,
-			Until: r.Until, CreatedAt: tx.Now(), UpdatedAt: tx.Now(),
+			Until: r.Until, CreatedAt: tx.Now(), UpdatedAt: tx.Now(), Forced: strings.Join(against[id], "; "),
 		}
 		if u.Description == "" {
 			u.Description = p.Description

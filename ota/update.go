@@ -174,6 +174,16 @@ func (u *Update) Unreported(now time.Time) bool {
 	return true
 }
 
+// Undeliverable ends a pending update whose files are no longer what its
+// device needs; it reports whether it did.
+func (u *Update) Undeliverable(reason string, now time.Time) bool {
+	if u.Status != Pending {
+		return false
+	}
+	u.end(Failed, "not deliverable any more: "+reason, now)
+	return true
+}
+
 // Cancel withdraws a pending update. It fails with KindConflict
 // (update_in_flight) when the device has begun, as what runs is left to
 // complete, and with KindNotFound (missing_entity) when the update has ended.

@@ -40,6 +40,8 @@ func TestAnUpdatesLife(t *testing.T) {
 		{name: "success finishes", from: InFlight, do: func(u *Update) error { u.Conclude(success, noon); return nil }, want: Finished},
 		{name: "a device may have had the file", from: Pending, do: func(u *Update) error { u.Conclude(success, noon); return nil }, want: Finished},
 		{name: "failure fails", from: InFlight, do: func(u *Update) error { u.Conclude(failure, noon); return nil }, want: Failed, reason: "DISK_FULL: no room"},
+		{name: "what waits may become undeliverable", from: Pending, do: func(u *Update) error { u.Undeliverable("a is gone", noon); return nil }, want: Failed, reason: "not deliverable any more: a is gone"},
+		{name: "what runs does not", from: InFlight, do: func(u *Update) error { u.Undeliverable("a is gone", noon); return nil }, want: InFlight},
 		{name: "an empty report is no success", from: InFlight, do: func(u *Update) error { u.Conclude(Report{}, noon); return nil }, want: Failed},
 		{name: "after the end reports change nothing", from: Finished, do: func(u *Update) error { u.Conclude(failure, noon); return nil }, want: Finished},
 		{name: "nor do they raise the canceled", from: Canceled, do: func(u *Update) error { u.Conclude(success, noon); return nil }, want: Canceled},

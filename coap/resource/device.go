@@ -54,7 +54,7 @@ func (d *Door) desired(w coap.ResponseWriter, r *coap.Request) {
 	w.Observable()
 	_, observing := r.Options.Get(coap.Observe)
 	switch {
-	case !want.None:
+	case !want.None && len(want.Withheld) == 0:
 		d.talks.expect(c.ID)
 		d.sendMap(w, d.describe(r, want))
 	case observing:

@@ -143,7 +143,7 @@ func (l *look) watch(ctx context.Context) (time.Time, error) {
 	if moved := time.Unix(0, l.moved.Load()); moved.After(last) {
 		last = moved
 	}
-	if l.here && l.address() != "" && l.now.After(last.Add(restart)) {
+	if l.here && l.address() != "" && len(l.want.Withheld) == 0 && l.now.After(last.Add(restart)) {
 		return l.trigger(ctx) // it has restarted, and knows of nothing
 	}
 	if until := last.Add(stalled); l.now.Before(until) {
@@ -203,9 +203,14 @@ func (l *look) post(ctx context.Context, base string) error {
 	case err != nil && ota.KindOf(err) == ota.KindUnreachable:
 		return err
 	case err == nil:
-		if l.want, err = l.up.Desired(ctx, strconv.Itoa(slot)); err != nil {
+		want, err := l.up.Desired(ctx, strconv.Itoa(slot))
+		if err != nil {
 			return err
 		}
+		if want.Update.ID != l.want.Update.ID || len(want.Withheld) > 0 {
+			return ota.Fail(ota.KindConflict, "withheld", "what it is to install changed while it was asked for its slot")
+		}
+		l.want = want
 		state, err := json.Marshal(toldOf{l.want.Update.ID, slot})
 		if err == nil {
 			err = l.up.PutContact(ctx, contactProtocol, state)

@@ -24,6 +24,7 @@ type Send struct {
 	Priority            int       `json:"priority,omitempty" minimum:"1" maximum:"100" doc:"1 first; 10 unless given"`
 	RequestConfirmation bool      `json:"requestConfirmation,omitempty" doc:"the device's user must agree first"`
 	Description         string    `json:"description,omitempty" doc:"the package's unless given"`
+	Force               bool      `json:"force,omitempty" doc:"send to a constrained device what it could not install; that is noted"`
 }
 
 // Sent is the update that was made. Blocked says that it is held back.
@@ -91,6 +92,7 @@ func (a *api) send(ctx context.Context, in *struct {
 	made, block, err := a.fleet.Send(ctx, in.ns(), fleet.Request{
 		Device: in.id(), Packages: []ota.PackageID{{Name: in.Body.Name, Version: in.Body.Version}}, ID: id,
 		Until: in.Body.Until, Priority: in.Body.Priority, Confirm: in.Body.RequestConfirmation, Description: in.Body.Description,
+		Force: in.Body.Force,
 	})
 	if err != nil {
 		return nil, err

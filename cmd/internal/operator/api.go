@@ -113,7 +113,7 @@ var hints = map[string]string{
 	"invalid_token":     "that is not the token in the server's admin.token",
 	"missing_device":    "updraft device ls lists those there are",
 	"missing_package":   "updraft package ls lists those there are",
-	"refused_manifest":  "--force insists on it",
+	"refused_manifest":  "mend that and publish again; --force insists on it",
 }
 
 func (r *refusal) Error() string {

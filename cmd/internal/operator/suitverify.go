@@ -3,12 +3,7 @@ package operator
 import (
 	"fmt"
 	"io"
-	"net/url"
-	"path"
-	"path/filepath"
-	"strings"
 
-	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
 	"github.com/updraft-ota/updraft/cmd/internal/usage"
@@ -43,13 +38,6 @@ updraft suit verify.`,
 	return c
 }
 
-// verification is what a manifest is held to, as flags say it.
-type verification struct {
-	keys, files   []string
-	vendor, class string
-	last          uint64
-}
-
 func suitVerify(o *options) *cobra.Command {
 	var p verification
 	c := &cobra.Command{
@@ -57,15 +45,20 @@ func suitVerify(o *options) *cobra.Command {
 		Short: "Check a manifest, and the files it names",
 		Long: `Check a manifest: that a trusted key has signed it, that its parts are those
 that were signed, that devices can carry it out, and that the files it names
-are the ones given with --file. Every reason against it is told; the exit code
-is 1 if there is any.
+are the ones given with --file. With --vendor and --class it must be for these
+devices only, with --last newer than what they have. Every reason against it is
+told; the exit code is 1 if there is any.
 
 A file given is the one whose URI ends in the same name; with URI=FILE it is
-the one with this URI.`,
+the one with this URI. Files that are not given are warned of, and one that the
+manifest does not name is a reason against it.`,
 		Example: `  updraft suit verify app.suit --key author.key.pub --file app.bin
   updraft suit verify app.suit --key author.key.pub --vendor example.com --class lamp-1 --last 6`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error { return o.verifyManifest(c, p, args[0]) },
+		RunE: func(c *cobra.Command, args []string) error {
+			p.above = c.Flag("last").Changed
+			return o.verifyManifest(c, p, args[0])
+		},
 	}
 	fs := c.Flags()
 	fs.StringArrayVar(&p.keys, "key", nil, "`FILE` of keys that are trusted; may be repeated")
@@ -89,68 +82,21 @@ func (o *options) verifyManifest(c *cobra.Command, p verification, manifest stri
 	if len(p.keys) == 0 {
 		return usage.Errorf("--key is needed")
 	}
-	rules, err := p.rules(c.Flag("last").Changed)
-	if err != nil {
-		return err
-	}
-	stored := givenFiles{storedFiles{}}
-	defer stored.close()
-	for _, f := range p.files {
-		uri, name, named := strings.Cut(f, "=")
-		if !named {
-			uri, name = filepath.Base(f), f
-		}
-		if _, err := stored.add(uri, name); err != nil {
-			return err
-		}
-	}
-	rules.Stored = stored.find
-	file, err := readSmall(manifest, suit.MaxEnvelope)
-	if err != nil {
-		return err
-	}
-	v, err := suit.Check(file, rules)
+	v, err := p.check(manifest)
 	if err != nil {
 		return err
 	}
 	if err := o.show(c, verdictOf(v), func(w io.Writer) { findings(w, v.Findings); printVerdict(w, manifest, v) }); err != nil {
 		return err
 	}
-	if !v.OK() {
-		return fmt.Errorf("%s is refused for %d reasons", manifest, len(v.Reasons()))
+	switch n := len(v.Reasons()); n {
+	case 0:
+		return nil
+	case 1:
+		return fmt.Errorf("%s is refused for 1 reason", manifest)
+	default:
+		return fmt.Errorf("%s is refused for %d reasons", manifest, n)
 	}
-	return nil
-}
-
-func (p verification) rules(hasLast bool) (suit.Rules, error) {
-	trusted, err := readKeys(p.keys)
-	r := suit.Rules{Trusted: trusted}
-	if p.class != "" && p.vendor == "" {
-		return r, usage.Errorf("--class needs --vendor")
-	}
-	if p.vendor != "" {
-		wanted := identifier(p.vendor, suit.VendorID)
-		board := identifier(p.class, func(text string) uuid.UUID { return suit.ClassID(wanted, text) })
-		r.Known = func(vendor, class uuid.UUID) bool { return vendor == wanted && (p.class == "" || class == board) }
-	}
-	if hasLast {
-		r.Last = func(_, _ uuid.UUID) (uint64, bool) { return p.last, true }
-	}
-	return r, err
-}
-
-// givenFiles are found by their whole URI, or by the name it ends in.
-type givenFiles struct{ storedFiles }
-
-func (s givenFiles) find(uri string) (suit.File, error) {
-	if f, err := s.storedFiles.find(uri); err == nil {
-		return f, nil
-	}
-	name, err := url.PathUnescape(path.Base(uri))
-	if err != nil {
-		return suit.File{}, suit.ErrNotStored
-	}
-	return s.storedFiles.find(name)
 }
 
 func verdictOf(v *suit.Verdict) verdict {

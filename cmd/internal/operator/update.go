@@ -21,13 +21,17 @@ func updateCommands(o *options) *cobra.Command {
 
 func updateSend(o *options) *cobra.Command {
 	var device, pkg, id, until, description string
-	var confirm bool
+	var confirm, force bool
 	c := &cobra.Command{
 		Use:   "send --device DEVICE --package NAME=VERSION",
 		Short: "Send a package to a device",
 		Long: `Queue a package for a device, which gets it when it next asks. DEVICE is a
 device's uuid, device id or name. Without --until the update has no end. With
---confirm the device fetches and installs it only after its user has agreed.`,
+--confirm the device fetches and installs it only after its user has agreed.
+
+A constrained device is sent only what it could install: the manifest must check,
+be for its class, and all its files must be there. The server tells every reason
+why not; --force sends it all the same, and that is noted.`,
 		Example: `  updraft update send --device lab-1 --package nginx=1.22.1-9
   updraft update send --device lab-1 --package nginx=1.22.1-9 --until 24h
   updraft update send --device lab-1 --package nginx=1.22.1-9 --until 2026-12-31T18:00:00Z
@@ -41,6 +45,9 @@ device's uuid, device id or name. Without --until the update has no end. With
 			if confirm {
 				send.RequestConfirmation = &confirm
 			}
+			if force {
+				send.Force = &force
+			}
 			if description != "" {
 				send.Description = &description
 			}
@@ -53,6 +60,7 @@ device's uuid, device id or name. Without --until the update has no end. With
 	c.Flags().StringVar(&until, "until", "", "give up unless the device has begun by this `time`: an instant (RFC 3339) or a duration (90m, 24h, 7d)")
 	c.Flags().BoolVar(&confirm, "confirm", false, "let the device's user decide")
 	c.Flags().StringVar(&description, "description", "", "what to tell the user (default: the package's description)")
+	c.Flags().BoolVar(&force, "force", false, "send a constrained device what it could not install")
 	need(c, "device", "package")
 	return c
 }
@@ -170,6 +178,8 @@ func remark(u client.Update, now time.Time) string {
 	switch {
 	case u.Reason != nil:
 		return brief(*u.Reason)
+	case u.Forced != nil && u.EndedAt == nil:
+		return "forced, although " + brief(*u.Forced)
 	case u.SentAt != nil && u.EndedAt == nil:
 		return "sent " + ago(*u.SentAt, now) + ", to be reported"
 	case u.Status != client.UpdateStatusPending:

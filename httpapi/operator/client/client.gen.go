@@ -651,6 +651,9 @@ type Send struct {
 	// Description the package's unless given
 	Description *string `json:"description,omitempty"`
 
+	// Force send to a constrained device what it could not install; that is noted
+	Force *bool `json:"force,omitempty"`
+
 	// Id of the update; chosen by the server unless given
 	Id   *openapi_types.UUID `json:"id,omitempty"`
 	Name string              `json:"name"`

@@ -1,0 +1,146 @@
+package fleet
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/updraft-ota/updraft/ota"
+	"github.com/updraft-ota/updraft/suit"
+)
+
+// deliverable finds every reason why devices should not be told of manifests:
+// they are checked once more, now with all their files. A device takes only
+// what is for its class; if it is nobody in particular (nil), some device must
+// be of the class.
+func (f *Fleet) deliverable(ctx context.Context, ns ota.Namespace, id string, newest []ota.Package, manifests []ota.Artifact, to *ota.Device) (reasons []string, err error) {
+	rules := suit.Rules{Trusted: f.SUITKeys, Stored: shelf{f, ctx, ns, id, newest}.stored, Delivery: true}
+	if to == nil {
+		known, err := f.classes(ctx, ns)
+		if err != nil {
+			return nil, err
+		}
+		rules.Known = known.known
+	}
+	for _, a := range manifests {
+		m, _, err := f.check(ctx, ns, a, rules)
+		if err != nil {
+			return nil, err
+		}
+		reasons = append(reasons, m.reasons()...)
+		if to != nil && len(m.Classes) > 0 && !slices.Contains(m.Classes, classOf(*to.Constrained)) {
+			c := *to.Constrained
+			reasons = append(reasons, fmt.Sprintf("%s: it is for other devices: %s is of vendor %s and class %s", a.Name, to.Name, c.Vendor, c.Class))
+		}
+	}
+	return reasons, nil
+}
+
+// offered are the manifests that a device is told of, one for each slot; the
+// main file if the package has none.
+func offered(p ota.Package) []ota.Artifact {
+	if _, manifests, _ := ota.Notifiable([]ota.Package{p}, ota.SchemeAuto); len(manifests) > 0 {
+		return manifests
+	}
+	return []ota.Artifact{p.Main()}
+}
+
+// againstSending finds every reason why a device should not be told of a
+// package. It is asked each time the device is told, so that what was found is
+// remembered for as long as no package changes.
+func (f *Fleet) againstSending(ctx context.Context, d ota.Device, p ota.Package) ([]string, error) {
+	edition, key := f.Edition(), deliveryKey{d.Namespace, p.ID, classOf(*d.Constrained), d.Name} // the edition before the look
+	if reasons, ok := f.deliveries.find(edition, key); ok {
+		return reasons, nil
+	}
+	newest, err := f.knownVersions(ctx, d.Namespace, p.ID.Name)
+	if err != nil {
+		return nil, err
+	}
+	reasons, err := f.deliverable(ctx, d.Namespace, p.ID.Name, newest, offered(p), &d)
+	if err == nil {
+		f.deliveries.keep(edition, key, reasons, 1+len(reasons))
+	}
+	return reasons, err
+}
+
+type deliveryKey struct {
+	ns    ota.Namespace
+	id    ota.PackageID
+	class suit.Class
+	name  string // of the device, which reasons tell
+}
+
+// refused finds out what is against sending packages to a device, each with
+// its reasons. Nothing is against any for a device that is not constrained.
+// It fails with KindNotFound (missing_device, missing_package) or KindInvalid.
+func (f *Fleet) refused(ctx context.Context, ns ota.Namespace, r Request) (map[ota.PackageID][]string, error) {
+	var d ota.Device
+	var packages []ota.Package
+	err := f.Store.Read(ctx, func(tx ota.ReadTx) (err error) {
+		packages = nil
+		if d, err = device(tx, ns, r.Device); err != nil || d.Constrained == nil {
+			return err
+		}
+		for _, id := range r.Packages {
+			p, err := managed(tx, ns, id)
+			if err != nil {
+				return err
+			}
+			packages = append(packages, p)
+		}
+		return nil
+	})
+	against := map[ota.PackageID][]string{}
+	for _, p := range packages {
+		reasons, err := f.againstSending(ctx, d, p)
+		if err != nil {
+			return nil, err
+		}
+		if len(reasons) > 0 {
+			against[p.ID] = reasons
+		}
+	}
+	return against, err
+}
+
+// refusal tells all of what refused found, in the order of the request.
+func refusal(against map[ota.PackageID][]string, order []ota.PackageID) *Refusal {
+	all := &Refusal{}
+	for i, id := range order {
+		if slices.Contains(order[:i], id) {
+			continue
+		}
+		for _, reason := range against[id] {
+			all.Reasons = append(all.Reasons, id.String()+": "+reason)
+		}
+	}
+	return all
+}
+
+// withheld finds out why a device is not to be told of an update it waits for.
+// One that it has all of, or that an operator insisted on, is not looked at.
+func (u *Uplink) withheld(ctx context.Context, e ota.QueueEntry) (reasons []string, err error) {
+	if e.Update.Forced != "" || !e.Update.SentAt.IsZero() {
+		return nil, nil
+	}
+	var d ota.Device
+	err = u.f.Store.Read(ctx, func(tx ota.ReadTx) error {
+		d, err = tx.Device(u.id)
+		return err
+	})
+	if err != nil || d.Constrained == nil {
+		return nil, err
+	}
+	return u.f.againstSending(ctx, d, e.Package)
+}
+
+// undeliverable ends an update that waits as Failed. Its device is not blocked,
+// as it did nothing.
+func (u *Uplink) undeliverable(ctx context.Context, id ota.UpdateID, reasons []string) error {
+	return u.transit(ctx, []ota.UpdateID{id}, func(up *ota.Update, now time.Time) bool {
+		return up.Undeliverable(strings.Join(reasons, "; "), now)
+	})
+}
