@@ -8,6 +8,8 @@ import (
 
 // Numbers of DTLS 1.2 (RFC 6347 4.1, 4.2).
 const (
+	recordChange    = 20 // of cipher
+	recordAlert     = 21
 	recordHandshake = 22
 	recordCID       = 25 // RFC 9146
 	recordHeader    = 13

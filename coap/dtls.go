@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"io"
 	"net"
 	"sync"
 	"time"
@@ -23,7 +24,7 @@ type DTLSConfig struct {
 	Certificates   []tls.Certificate
 	GetCertificate func(serverName string) (*tls.Certificate, error)
 	// ClientCAs vouch for the certificates of clients, which must have one
-	// unless they use a pre-shared key.
+	// unless they use a pre-shared key. Nil vouches for none.
 	ClientCAs *x509.CertPool
 }
 
@@ -42,16 +43,16 @@ var (
 
 var errNoKeys = errors.New("coap: DTLS needs pre-shared keys or a certificate")
 
-func (d *DTLSConfig) options(cid string) ([]dtls.ServerOption, error) {
+func (d *DTLSConfig) options(c *dtlsConn) ([]dtls.ServerOption, error) {
 	o := []dtls.ServerOption{
 		dtls.WithLoggerFactory(quiet),
 		dtls.WithExtendedMasterSecret(dtls.RequestExtendedMasterSecret),
-		dtls.WithConnectionIDGenerator(func() []byte { return []byte(cid) }),
+		dtls.WithConnectionIDGenerator(func() []byte { return []byte(c.cid) }),
 	}
 	var suites []dtls.CipherSuiteID
 	if d.PSK != nil {
 		suites = append(suites, pskSuites...)
-		o = append(o, dtls.WithPSK(func(id []byte) ([]byte, error) { return d.PSK(string(id)) }))
+		o = append(o, dtls.WithPSK(func(id []byte) ([]byte, error) { return c.key(d.PSK, string(id)), nil }))
 	}
 	if get := d.GetCertificate; get != nil {
 		o = append(o, dtls.WithGetCertificate(func(i *dtls.ClientHelloInfo) (*tls.Certificate, error) { return get(i.ServerName) }))
@@ -61,9 +62,11 @@ func (d *DTLSConfig) options(cid string) ([]dtls.ServerOption, error) {
 	if d.GetCertificate != nil || len(d.Certificates) > 0 {
 		suites = append(suites, certificateSuites...)
 		o = append(o, dtls.WithClientAuth(dtls.RequireAndVerifyClientCert))
-		if d.ClientCAs != nil {
-			o = append(o, dtls.WithClientCAs(d.ClientCAs))
+		vouching := d.ClientCAs
+		if vouching == nil {
+			vouching = x509.NewCertPool() // nobody; nil would be whom the system trusts
 		}
+		o = append(o, dtls.WithClientCAs(vouching))
 	}
 	if len(suites) == 0 {
 		return nil, errNoKeys
@@ -79,7 +82,7 @@ func (d *DTLSConfig) options(cid string) ([]dtls.ServerOption, error) {
 func (s *Server) ServeDTLS(ctx context.Context, c net.PacketConn, config DTLSConfig) error {
 	s.init()
 	defer c.Close()
-	if _, err := config.options(""); err != nil {
+	if _, err := config.options(&dtlsConn{}); err != nil {
 		return err
 	}
 	sock, err := newSocket(c)
@@ -119,7 +122,7 @@ func (d *dtlsServer) begin(ctx context.Context, c *dtlsConn) bool {
 	if !d.handshakes.take(from) {
 		return false
 	}
-	o, err := d.config.options(c.cid)
+	o, err := d.config.options(c)
 	if err == nil {
 		c.conn, err = dtls.ServerWithOptions(c, net.UDPAddrFromAddrPort(c.here().peer), o...)
 	}
@@ -134,9 +137,10 @@ func (d *dtlsServer) begin(ctx context.Context, c *dtlsConn) bool {
 		peer, err := d.handshake(ctx, c)
 		d.handshakes.give(from)
 		if err != nil {
-			d.srv.log.Info("a DTLS handshake failed", "peer", c.here().peer, "err", err)
+			d.srv.log.Info("a DTLS handshake failed", "peer", c.here().peer, "err", errors.Join(err, c.unknown()))
 			return
 		}
+		c.secure()
 		d.serve(ctx, c, peer)
 	})
 	return true
@@ -195,11 +199,17 @@ func (d *dtlsServer) sweep(done chan struct{}) {
 // is at the moment.
 type sessionSocket struct{ c *dtlsConn }
 
+// receive keeps on reading after a record that is too long, or a warning.
 func (s sessionSocket) receive(max int, handle func([]byte, route)) error {
-	return reader(func(b []byte) (int, route, error) {
+	b := make([]byte, max)
+	for {
 		n, err := s.c.conn.Read(b)
-		return n, route{}, err
-	}).receive(max, handle)
+		if err == nil {
+			handle(b[:n], route{})
+		} else if errors.Is(err, io.EOF) || s.c.closed() {
+			return err
+		}
+	}
 }
 
 func (s sessionSocket) write(b []byte, _ route) error {

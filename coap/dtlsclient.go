@@ -63,7 +63,8 @@ func NewDTLSClient(ctx context.Context, c net.PacketConn, remote net.Addr, confi
 		c.Close()
 		return nil, err
 	}
-	conn, err := dtls.ClientWithOptions(c, remote, o...)
+	sock := &fromServer{PacketConn: c, server: remote}
+	conn, err := dtls.ClientWithOptions(sock, remote, o...)
 	if err == nil {
 		err = conn.HandshakeContext(ctx)
 	}
@@ -71,5 +72,6 @@ func NewDTLSClient(ctx context.Context, c net.PacketConn, remote net.Addr, confi
 		c.Close()
 		return nil, err
 	}
+	sock.secured.Store(true)
 	return NewClient(conn), nil
 }

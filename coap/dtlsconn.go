@@ -1,7 +1,10 @@
 package coap
 
 import (
+	"bytes"
+	"crypto/rand"
 	"encoding/binary"
+	"errors"
 	"net"
 	"os"
 	"sync"
@@ -27,10 +30,18 @@ type dtlsConn struct {
 	verified bool   // pion has its cookie back
 	offset   uint64 // added to the numbers of records in the clear
 
-	mu   sync.Mutex
-	addr route // where the client is
-	seen time.Time
+	mu      sync.Mutex
+	addr    route // where the client is
+	seen    time.Time
+	begun   int  // bytes taken while the handshake lasts
+	secured bool // it is over
+
+	stranger error // why there is no key for the client
 }
+
+// maxHandshake is how much a client may send until its handshake is over, in
+// bytes: some certificates, a few times over. pion would keep 2 MB of it.
+const maxHandshake = 64 << 10
 
 // inbound is a datagram for a session.
 type inbound struct {
@@ -52,15 +63,63 @@ func newDTLSConn(f *dtlsFront, h hello, from route, cid string) *dtlsConn {
 	}
 }
 
-// deliver takes a datagram from the network; what is too much is dropped.
+// deliver takes a datagram, which is its from now on, from the network; what is
+// too much, or of no use, is dropped.
 func (c *dtlsConn) deliver(b []byte, from route) {
-	c.mu.Lock()
-	c.seen = time.Now()
-	c.mu.Unlock()
+	if b = c.sift(b); len(b) == 0 {
+		return
+	}
 	select {
 	case c.in <- inbound{b, net.UDPAddrFromAddrPort(from.peer)}:
 	default:
 	}
+}
+
+func (c *dtlsConn) sift(b []byte) []byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	b = sift(b, c.secured, c.cid)
+	if !c.secured {
+		if c.begun += len(b); c.begun > maxHandshake {
+			return nil
+		}
+	}
+	if len(b) > 0 {
+		c.seen = time.Now()
+	}
+	return b
+}
+
+// secure notes that the handshake is over.
+func (c *dtlsConn) secure() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.secured = true
+}
+
+// key is the key of an identity. Who is not known gets one that nobody has, so
+// that it looks as if the key were wrong: strangers need not know who is here
+// (RFC 4279 2).
+func (c *dtlsConn) key(psk func(string) ([]byte, error), identity string) []byte {
+	key, err := psk(identity)
+	if err == nil && len(key) > 0 {
+		return key
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stranger = errors.Join(errNoKey, err)
+	key = make([]byte, 16)
+	_, _ = rand.Read(key) // never fails
+	return key
+}
+
+var errNoKey = errors.New("coap: there is no key for this identity")
+
+// unknown is why the client is not known; nil if it is.
+func (c *dtlsConn) unknown() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.stranger
 }
 
 // since is when the client was heard last, and where it is.
@@ -110,7 +169,7 @@ func (c *dtlsConn) verify(b []byte) (int, error) {
 		return 0, err
 	}
 	c.verified = true
-	c.deliver(c.hello.record, c.here())
+	c.deliver(bytes.Clone(c.hello.record), c.here())
 	return len(b), nil
 }
 
@@ -129,6 +188,15 @@ func renumber(b []byte, by uint64) {
 func (c *dtlsConn) Close() error {
 	c.once.Do(func() { close(c.gone) })
 	return nil
+}
+
+func (c *dtlsConn) closed() bool {
+	select {
+	case <-c.gone:
+		return true
+	default:
+		return false
+	}
 }
 
 func (c *dtlsConn) LocalAddr() net.Addr { return c.front.local }

@@ -202,3 +202,12 @@ func TestARepeatedRequestIsHandledOnce(t *testing.T) {
 		t.Error("another message ID is another request")
 	}
 }
+
+func unhex(t testing.TB, s string) []byte {
+	t.Helper()
+	raw, err := hex.DecodeString(strings.ReplaceAll(s, " ", ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw
+}

@@ -97,3 +97,21 @@ func TestTurns(t *testing.T) {
 		t.Error("what was given back is not there")
 	}
 }
+
+// A record longer than any request is ignored, as such a datagram is.
+func TestLongRecordsEndNoSession(t *testing.T) {
+	w := newWorld()
+	c, err := DialDTLS(t.Context(), w.serveDTLS(t, keys), device1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.wire.(*udpClient).conn.Write(make([]byte, 2*maxDatagram)); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+	defer cancel()
+	if m, err := c.Get(ctx, "/who"); err != nil || string(m.Payload) != "1 device1" {
+		t.Errorf("%q, %v", m.Payload, err)
+	}
+}
