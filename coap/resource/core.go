@@ -1,9 +1,11 @@
 package resource
 
 import (
+	"context"
 	"fmt"
 	"net/url"
 	"strings"
+	"sync"
 
 	"github.com/updraft-ota/updraft/coap"
 	"github.com/updraft-ota/updraft/ota"
@@ -79,13 +81,37 @@ func (d *Door) core(w coap.ResponseWriter, r *coap.Request) {
 	coap.Write(w, coap.ContentCode, coap.LinkFormat, []byte(strings.Join(list, ",")))
 }
 
+// listing are the links of one edition of the packages: anybody may ask, for
+// every block anew, and must not have the store list all each time.
+type listing struct {
+	mu      sync.Mutex
+	of      ota.Namespace
+	edition uint64
+	links   []link // nil: nobody has asked yet
+}
+
 // published lists the files that paths mean.
-func (d *Door) published(r *coap.Request) (links []link, err error) {
-	packages, err := d.Fleet.Packages(r.Context(), ota.PackageFilter{Namespace: d.namespaceOf(r.Peer), Newest: true, Limit: maxCore / 32})
+func (d *Door) published(r *coap.Request) ([]link, error) {
+	l, ns := &d.listing, d.namespaceOf(r.Peer)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	edition := d.Fleet.Edition() // before the look
+	if l.links != nil && l.of == ns && l.edition == edition {
+		return l.links, nil
+	}
+	links, err := d.list(r.Context(), ns)
+	if err == nil {
+		l.of, l.edition, l.links = ns, edition, links
+	}
+	return links, err
+}
+
+func (d *Door) list(ctx context.Context, ns ota.Namespace) ([]link, error) {
+	packages, err := d.Fleet.Packages(ctx, ota.PackageFilter{Namespace: ns, Newest: true, Limit: maxCore / 32})
 	if err != nil {
 		return nil, err
 	}
-	seen := map[string]bool{}
+	links, seen := []link{}, map[string]bool{}
 	for _, p := range packages {
 		for _, a := range p.Artifacts {
 			l := link{path: "/" + url.PathEscape(p.ID.Name) + "/" + url.PathEscape(a.Name), kind: kindPayload, size: a.Size, formats: "42"}

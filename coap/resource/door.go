@@ -29,8 +29,9 @@ type Options struct {
 type Door struct {
 	Options
 	coap.Mux
-	files *files
-	talks *talks
+	files   *files
+	talks   *talks
+	listing listing
 
 	ctx   context.Context // until Close
 	close context.CancelFunc

@@ -317,6 +317,11 @@ func TestCore(t *testing.T) {
 			t.Errorf("%s: %s", query, got.Payload)
 		}
 	}
+	reads := w.reads.Load()
+	w.get(c, "/.well-known/core")
+	if n := w.reads.Load() - reads; n != 0 {
+		t.Errorf("the store was read %d times for what had not changed", n)
+	}
 	for i := range 8 {
 		var files []string
 		for k := range 40 {

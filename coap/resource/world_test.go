@@ -36,7 +36,8 @@ type world struct {
 	log  *syncBuffer
 	end  func()
 
-	slow atomic.Pointer[func(ota.Digest)] // is called before a file is opened, unless it is nil
+	reads atomic.Int64                     // of the store
+	slow  atomic.Pointer[func(ota.Digest)] // is called before a file is opened, unless it is nil
 
 	mu      sync.Mutex
 	now     time.Time
@@ -49,6 +50,17 @@ func (w *world) Post(ctx context.Context, target, text string) error {
 
 func (w *world) Slot(ctx context.Context, target string) (int, error) {
 	return (*w.trigger.Load()).Slot(ctx, target)
+}
+
+// countedStore counts how often it is read.
+type countedStore struct {
+	ota.Store
+	*world
+}
+
+func (s countedStore) Read(ctx context.Context, look func(ota.ReadTx) error) error {
+	s.reads.Add(1)
+	return s.Store.Read(ctx, look)
 }
 
 // slowBlobs let a test have the opening of a file take its time.
@@ -108,7 +120,7 @@ func newWorld(t *testing.T, change ...func(*resource.Options)) *world {
 		t.Fatal(err)
 	}
 	log := slog.New(slog.NewTextHandler(w.log, nil))
-	w.Fleet = fleet.New(fleet.Options{Store: db, Blobs: slowBlobs{blobs, w}, Now: w.clock, Log: log,
+	w.Fleet = fleet.New(fleet.Options{Store: countedStore{db, w}, Blobs: slowBlobs{blobs, w}, Now: w.clock, Log: log,
 		CoAPRoot: func() string { return "coap://" + w.addr }, Trigger: w,
 		DeviceGone: func(id ota.DeviceID) { w.door.Gone(id) }})
 	o := resource.Options{Fleet: w.Fleet, Log: log}
