@@ -146,3 +146,23 @@ func TestFilesThatGoWhileAnUpdateWaits(t *testing.T) {
 	w.report(lamp, next, ota.OK, "")
 	wantString(t, "in the end", string(w.update(lamp, next).Status)+" "+w.desired(lamp), "Finished nothing")
 }
+
+// What no device takes, as nobody it trusts has signed it, is not what a class
+// was given: were it so, a mistake would bar every release after it.
+func TestABadManifestThatWasForcedBarsNothing(t *testing.T) {
+	b, stranger := newBoard(t), newBoard(t)
+	w := newWorld(t, withSUIT(b))
+	w.release(b, "app", 5, "image 5")
+	n := fleet.Publication{ID: "app", Force: true}
+	if _, err := w.publishFile(n, "manifest", stranger.manifest(1<<40, "file1", "image")); err != nil {
+		t.Fatal(err)
+	}
+	w.release(b, "app", 6, "image 6")
+
+	// One that is good but for its files counts: they may come yet.
+	if _, err := w.publishFile(n, "manifest", b.manifest(9, "file1", "another image")); err != nil {
+		t.Fatal(err)
+	}
+	_, err := w.publishFile(fleet.Publication{ID: "app"}, "manifest", b.manifest(8, "file1", "image 6"))
+	wantRefusal(t, err, "not above 9")
+}

@@ -75,6 +75,9 @@ func (l *ledger) read() error {
 			if err != nil && ota.KindOf(err) != ota.KindCorrupt { // that one is told of elsewhere
 				return err
 			}
+			if !r.sound {
+				continue
+			}
 			for _, c := range r.classes {
 				l.highest[c] = max(l.highest[c], r.sequence)
 			}
@@ -85,6 +88,10 @@ func (l *ledger) read() error {
 
 // release is what a manifest is for; it has no classes if it is none.
 type release struct {
+	// sound: devices would take it, if its files are there. One that is not was
+	// forced, or is signed by a key of old, and does not count as given to a
+	// class: what devices have of it, they tell.
+	sound    bool
 	classes  []suit.Class
 	sequence uint64
 	digest   suit.Digest // of the manifest inside; it has no sum if there is none
@@ -110,11 +117,11 @@ func (f *Fleet) release(ctx context.Context, a ota.Artifact) (r release, err err
 		return r, err
 	}
 	if text != nil {
-		v, err := suit.Check(text, suit.Rules{})
+		v, err := suit.Check(text, suit.Rules{Trusted: f.SUITKeys})
 		if err != nil {
 			return r, err
 		}
-		r.classes = v.Classes
+		r.classes, r.sound = v.Classes, v.OK()
 		if v.Manifest != nil {
 			r.sequence = v.Manifest.Sequence
 		}
