@@ -2,20 +2,62 @@ package resource
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"net"
 	"net/netip"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/updraft-ota/updraft/coap"
 	"github.com/updraft-ota/updraft/ota"
 )
 
-// Trigger tells devices over plain CoAP where to look.
-type Trigger struct{}
+// Trigger tells devices over plain CoAP where to look. Whoever has it told, a
+// device is asked one thing at a time (NSTART, RFC 7252 4.7).
+type Trigger struct {
+	mu    sync.Mutex
+	asked map[string]*turns // by address
+}
 
-var _ ota.Trigger = Trigger{}
+var _ ota.Trigger = (*Trigger)(nil)
+
+// turns are of those who ask a device.
+type turns struct {
+	one   chan struct{}
+	users int
+}
+
+// turn waits until nobody else asks what is at an address. It fails with
+// KindUnreachable if ctx ends first.
+func (t *Trigger) turn(ctx context.Context, address string) (end func(), err error) {
+	t.mu.Lock()
+	at := t.asked[address]
+	if at == nil {
+		if t.asked == nil {
+			t.asked = map[string]*turns{}
+		}
+		at = &turns{one: make(chan struct{}, 1)}
+		t.asked[address] = at
+	}
+	at.users++
+	t.mu.Unlock()
+	leave := func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if at.users--; at.users == 0 {
+			delete(t.asked, address)
+		}
+	}
+	select {
+	case at.one <- struct{}{}:
+		return func() { <-at.one; leave() }, nil
+	case <-ctx.Done():
+		leave()
+		return nil, unreachable(ctx.Err())
+	}
+}
 
 const (
 	defaultPort = "5683"
@@ -24,20 +66,20 @@ const (
 
 // Post sends a text to a target, without a content format, as devices of the
 // original expect it.
-func (Trigger) Post(ctx context.Context, target, text string) error {
+func (t *Trigger) Post(ctx context.Context, target, text string) error {
 	path := pathOf(target)
 	if path == "" {
 		path = "/"
 	}
 	m := coap.NewRequest(coap.POST, path)
 	m.Payload = []byte(text)
-	_, err := ask(ctx, target, m)
+	_, err := t.ask(ctx, target, m)
 	return err
 }
 
 // Slot asks the device below a target which slot is free.
-func (Trigger) Slot(ctx context.Context, target string) (int, error) {
-	answer, err := ask(ctx, target, coap.NewRequest(coap.GET, strings.TrimSuffix(pathOf(target), "/")+slotPath))
+func (t *Trigger) Slot(ctx context.Context, target string) (int, error) {
+	answer, err := t.ask(ctx, target, coap.NewRequest(coap.GET, strings.TrimSuffix(pathOf(target), "/")+slotPath))
 	if err != nil {
 		return 0, err
 	}
@@ -56,7 +98,7 @@ func pathOf(target string) string {
 }
 
 // ask sends one request, and takes any success for an answer.
-func ask(ctx context.Context, target string, m coap.Message) (coap.Message, error) {
+func (t *Trigger) ask(ctx context.Context, target string, m coap.Message) (coap.Message, error) {
 	if err := ota.Target(target); err != nil {
 		return coap.Message{}, err
 	}
@@ -64,6 +106,11 @@ func ask(ctx context.Context, target string, m coap.Message) (coap.Message, erro
 	if err != nil {
 		return coap.Message{}, err
 	}
+	end, err := t.turn(ctx, address)
+	if err != nil {
+		return coap.Message{}, err
+	}
+	defer end()
 	client, err := coap.Dial(ctx, address)
 	if err != nil {
 		return coap.Message{}, unreachable(err)
@@ -86,20 +133,37 @@ func lookUp(ctx context.Context, authority string) (string, error) {
 	if err != nil {
 		host, port = strings.Trim(authority, "[]"), defaultPort
 	}
-	addr, err := netip.ParseAddr(host)
-	if err == nil {
-		return net.JoinHostPort(addr.String(), port), nil
-	}
-	found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
-	if err != nil {
+	var found []netip.Addr
+	if addr, err := netip.ParseAddr(host); err == nil {
+		found = []netip.Addr{addr}
+	} else if found, err = net.DefaultResolver.LookupNetIP(ctx, "ip", host); err != nil {
 		return "", unreachable(err)
 	}
 	for _, addr := range found {
-		if ota.Reachable(addr) {
-			return net.JoinHostPort(addr.Unmap().String(), port), nil
+		if addr = addr.Unmap(); ota.Reachable(addr) && !broadcast(addr) {
+			return net.JoinHostPort(addr.String(), port), nil
 		}
 	}
-	return "", ota.Fail(ota.KindInvalid, "invalid_target", "%s is not the name of one machine", host)
+	return "", ota.Fail(ota.KindInvalid, "invalid_target", "%s is not the address of one machine", host)
+}
+
+// broadcast reports whether all machines of a network we are in would hear
+// what is sent to an address.
+func broadcast(a netip.Addr) bool {
+	if !a.Is4() {
+		return false
+	}
+	ours, _ := net.InterfaceAddrs() // without any, nobody hears
+	for _, n := range ours {
+		p, err := netip.ParsePrefix(n.String())
+		if err != nil || !p.Contains(a) || p.Bits() > 30 {
+			continue
+		}
+		if ones := ^uint32(0) >> p.Bits(); binary.BigEndian.Uint32(a.AsSlice())&ones == ones {
+			return true
+		}
+	}
+	return false
 }
 
 func unreachable(err error) error {

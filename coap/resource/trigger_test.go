@@ -66,10 +66,44 @@ func TestADeviceIsTold(t *testing.T) {
 	if err := d.Post(ctx, addr+"/no", "x"); ota.CodeOf(err) != "refused_by_device" || !strings.Contains(err.Error(), "4.03") {
 		t.Errorf("refused: %v", err)
 	}
-	for _, target := range []string{"[ff02::1]/x", "coap://" + addr, "", addr + "/a?b"} {
+	for _, target := range []string{"[ff02::1]/x", "coap://" + addr, "", addr + "/a?b", "127.255.255.255/x"} {
 		if err := d.Post(ctx, target, "x"); ota.CodeOf(err) != "invalid_target" {
 			t.Errorf("%s: %v", target, err)
 		}
+	}
+}
+
+// Whoever wants to tell a device something, it hears one thing at a time.
+func TestADeviceIsToldOneThingAtATime(t *testing.T) {
+	entered, leave := make(chan string), make(chan struct{})
+	addr := device(t, func(w coap.ResponseWriter, r *coap.Request) {
+		entered <- r.Path()
+		<-leave
+		w.SetCode(coap.Changed)
+	})
+	var d resource.Trigger
+	done := make(chan error)
+	go func() { done <- d.Post(t.Context(), addr+"/first", "x") }()
+	wantString(t, "it hears", <-entered, "/first")
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	go func() { done <- d.Post(ctx, addr+"/impatient", "x") }()
+	select {
+	case path := <-entered:
+		t.Errorf("it hears %s beside the first", path)
+	case err := <-done:
+		if ota.KindOf(err) != ota.KindUnreachable || err.Error() != "the device does not answer" {
+			t.Errorf("%v", err)
+		}
+	}
+	go func() { done <- d.Post(t.Context(), addr+"/second", "x") }()
+	close(leave)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	wantString(t, "then", <-entered, "/second")
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }
 
@@ -81,7 +115,7 @@ func TestNobodyThere(t *testing.T) {
 	defer silent.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	err = resource.Trigger{}.Post(ctx, silent.LocalAddr().String()+"/x", "x")
+	err = new(resource.Trigger).Post(ctx, silent.LocalAddr().String()+"/x", "x")
 	if ota.KindOf(err) != ota.KindUnreachable || err.Error() != "the device does not answer" {
 		t.Errorf("%v", err)
 	}

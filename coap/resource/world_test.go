@@ -109,7 +109,7 @@ func (w *world) advance(d time.Duration) {
 func newWorld(t *testing.T, change ...func(*resource.Options)) *world {
 	t.Helper()
 	w := &world{t: t, ctx: t.Context(), now: time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC), log: new(syncBuffer)}
-	w.with(resource.Trigger{})
+	w.with(new(resource.Trigger))
 	db, err := store.Open(w.ctx, store.Options{Now: w.clock})
 	if err != nil {
 		t.Fatal(err)
