@@ -89,7 +89,7 @@ func TestWhatWasForcedIsMarked(t *testing.T) {
 	}
 	const tag = `<span class="tag bad">forced</span>`
 	w.holds(w.page("/"), tag)
-	w.holds(w.page("/app?name=app"), tag, "Forced to publish", "by &lt;operator&gt; at 192.0.2.7", "the manifest is not signed")
+	w.holds(w.page("/app?name=app"), tag, "Forced to publish", " by &lt;operator&gt; at 192.0.2.7:", "the manifest is not signed")
 }
 
 func TestAManifestIsReadable(t *testing.T) {
@@ -440,7 +440,9 @@ func TestWhatIsUnderWay(t *testing.T) {
 	w := start(t)
 	d := w.device("kitchen")
 	u := w.send(d, w.put("app", "f", "x"))
-	w.links = []ota.Link{{Device: d.ID, Transfers: []ota.Transfer{{Update: u.ID, Package: u.Package, State: "fetching", Size: 4096, Held: 1024}}}}
+	w.links = func() []ota.Link {
+		return []ota.Link{{Device: d.ID, Transfers: []ota.Transfer{{Update: u.ID, Package: u.Package, State: "fetching", Size: 4096, Held: 1024}}}}
+	}
 	for _, path := range []string{"/device?id=" + string(d.ID), "/updates?name=app&version=r1"} {
 		w.holds(w.page(path), `max="4096" value="1024"`, "1.0 KiB of 4.0 KiB", "fetching", "every 2s")
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -34,10 +35,12 @@ type world struct {
 	ctx   context.Context
 	fleet *fleet.Fleet
 	pages *web.Pages
+	open  func() http.Handler // what a server serves
 	srv   *httptest.Server
 	http  *http.Client
 
-	links []ota.Link // set before anybody looks
+	links  func() []ota.Link   // set before anybody looks
+	before func(*http.Request) // and this
 
 	mu   sync.Mutex
 	told []string
@@ -50,7 +53,7 @@ func guarded(t testing.TB) *world { return begin(t, true) }
 
 func begin(t testing.TB, guard bool) *world {
 	t.Helper()
-	w := &world{t: t, ctx: t.Context()}
+	w := &world{t: t, ctx: t.Context(), links: func() []ota.Link { return nil }, before: func(*http.Request) {}}
 	st, err := store.Open(context.Background(), store.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -70,23 +73,44 @@ func begin(t testing.TB, guard bool) *world {
 			return httpapi.Identity{}, ota.Fail(ota.KindUnauthenticated, "not_authenticated", "who is that")
 		})
 	}
-	door := publish.New(publish.Options{Fleet: w.fleet, Who: who, Log: log})
-	w.pages = web.New(web.Options{Fleet: w.fleet, Publish: door, Links: func() []ota.Link { return w.links }, Who: who, Sessions: sessions, Log: log})
-	w.srv = httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		if publish.Serves(r.URL.Path) {
-			door.ServeHTTP(rw, r)
-		} else {
-			w.pages.ServeHTTP(rw, r)
-		}
-	}))
-	t.Cleanup(w.srv.Close)
-	t.Cleanup(w.pages.Close)
+	w.open = func() http.Handler {
+		door := publish.New(publish.Options{Fleet: w.fleet, Who: who, Log: log})
+		w.pages = web.New(web.Options{Fleet: w.fleet, Publish: door, Links: func() []ota.Link { return w.links() }, Who: who, Sessions: sessions, Log: log})
+		pages := w.pages
+		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			w.before(r)
+			if publish.Serves(r.URL.Path) {
+				door.ServeHTTP(rw, r)
+			} else {
+				pages.ServeHTTP(rw, r)
+			}
+		})
+	}
+	w.srv = httptest.NewServer(w.open())
+	t.Cleanup(func() { w.end() })
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.http = &http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	return w
+}
+
+// end stops the server, and again starts another at the same address.
+func (w *world) end() {
+	w.pages.Close()
+	w.srv.CloseClientConnections()
+	w.srv.Close()
+}
+
+func (w *world) again() {
+	w.t.Helper()
+	at, err := net.Listen("tcp", w.srv.Listener.Addr().String())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.srv = &httptest.Server{Listener: at, Config: &http.Server{Handler: w.open()}}
+	w.srv.Start()
 }
 
 // Post and Slot make the world its own devices: those named "dead" are.
