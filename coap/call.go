@@ -60,17 +60,28 @@ func (c *call) respond(answer Message) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.acked {
-		// What becomes of it is the client's matter.
-		answer.Token = c.m.Token
-		c.u.layer.out.post(c.from, answer, func(*Message, error) {})
+		c.separate(answer)
 		return
 	}
 	c.acked = true
 	b := appendOptions(c.u.head(nil, &c.m, answer.Code), answer.Options, answer.Payload)
-	if !c.r.Peer.Proven && !c.u.affordable(len(b), c.size, c.from) {
-		b = c.u.challenge(nil, &c.m, c.from)
+	if !c.r.Peer.Proven && !c.u.affordable(len(b), 1, c.size, c.r.Peer.Addr) {
+		b = c.u.challenge(nil, &c.m, c.r.Peer.Addr)
 	}
 	c.write(b)
+}
+
+// separate sends a response after the acknowledgement. What becomes of it is
+// the client's matter. A challenge is not repeated to who may not have asked
+// (RFC 9175 2.4).
+func (c *call) separate(answer Message) {
+	answer.Token = c.m.Token
+	if !c.r.Peer.Proven && !c.u.affordable(len(answer.appendTo(nil)), 1+maxRetransmit, c.size, c.r.Peer.Addr) {
+		alone := Message{Type: NonConfirmable, ID: c.m.ID, Token: c.m.Token}
+		_ = c.u.layer.sock.write(c.u.challenge(nil, &alone, c.r.Peer.Addr), c.from)
+		return
+	}
+	c.u.layer.out.post(c.from, answer, func(*Message, error) {})
 }
 
 // unwanted reports whether the client does not want to hear this code

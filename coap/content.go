@@ -2,6 +2,7 @@ package coap
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"time"
 )
@@ -98,7 +99,7 @@ func (c *Content) read(b []byte, off int64, n int) ([]byte, error) {
 		b = append(make([]byte, 0, start+n), b...)
 	}
 	b = b[:start+n]
-	got, err := c.Body.ReadAt(b[start:], off)
+	got, err := c.readAt(b[start:], off)
 	if got == n {
 		return b, nil
 	}
@@ -106,6 +107,16 @@ func (c *Content) read(b []byte, off int64, n int) ([]byte, error) {
 		err = errShortBody
 	}
 	return b[:start], err
+}
+
+// readAt reads the body. A panic is an error: others wait for the goroutine.
+func (c *Content) readAt(b []byte, off int64) (n int, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			n, err = 0, fmt.Errorf("coap: reading the content panicked: %v", p)
+		}
+	}()
+	return c.Body.ReadAt(b, off)
 }
 
 var errShortBody = errors.New("coap: the content is shorter than its size")

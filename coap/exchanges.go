@@ -28,7 +28,9 @@ type exchangeKey struct {
 
 type exchange struct {
 	exchangeKey
+	what   uint64 // a hash of the request
 	until  time.Time
+	ended  bool   // the handler is through
 	answer []byte // nil while the handler runs and nothing was sent
 	inAll  *list.Element
 	inPeer *list.Element
@@ -58,8 +60,22 @@ const (
 	busy                // this peer has enough handlers running
 )
 
-// begin looks a request up, and remembers it if it is fresh.
-func (x *exchanges) begin(k exchangeKey, now time.Time) (e *exchange, answer []byte, _ begun) {
+// again returns what a request was answered, nil if nothing yet, if it has come
+// before.
+func (x *exchanges) again(k exchangeKey, what uint64, now time.Time) (answer []byte, ok bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	e, ok := x.all[k]
+	if !ok || e.what != what || !now.Before(e.until) {
+		return nil, false
+	}
+	return e.answer, true
+}
+
+// begin looks a request up, and remembers it if it is fresh. Another one under
+// the same ID takes the place of the first: a device that has restarted counts
+// from the beginning, and must not be told what it was told before.
+func (x *exchanges) begin(k exchangeKey, what uint64, now time.Time) (e *exchange, answer []byte, _ begun) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for first := x.byAge.Front(); first != nil; first = x.byAge.Front() {
@@ -70,7 +86,10 @@ func (x *exchanges) begin(k exchangeKey, now time.Time) (e *exchange, answer []b
 		x.forget(e)
 	}
 	if e, ok := x.all[k]; ok {
-		return e, e.answer, repeat
+		if e.what == what {
+			return e, e.answer, repeat
+		}
+		x.forget(e)
 	}
 	p := x.peers[k.peer]
 	if p == nil {
@@ -79,7 +98,7 @@ func (x *exchanges) begin(k exchangeKey, now time.Time) (e *exchange, answer []b
 	if p.running >= x.running {
 		return nil, nil, busy
 	}
-	e = &exchange{exchangeKey: k, until: now.Add(exchangeLifetime)}
+	e = &exchange{exchangeKey: k, what: what, until: now.Add(exchangeLifetime)}
 	x.peers[k.peer] = p
 	x.all[k] = e
 	e.inAll, e.inPeer = x.byAge.PushBack(e), p.byAge.PushBack(e)
@@ -105,23 +124,43 @@ func (x *exchanges) sent(e *exchange, answer []byte) {
 func (x *exchanges) end(e *exchange) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	e.ended = true
 	p := x.peers[e.peer]
 	p.running--
 	x.drop(p, e.peer)
 }
 
-// shrink forgets what is too much.
+// shrink forgets what is too much, but nothing that is under way: it would be
+// handled twice.
 func (x *exchanges) shrink(p *peerExchanges) {
-	if p != nil && p.byAge.Len() > x.perPeer {
-		x.forget(p.byAge.Front().Value.(*exchange))
+	if p.byAge.Len() > x.perPeer {
+		x.forget(oldest(&p.byAge))
 	}
-	for len(x.all) > x.max || x.bytes > x.maxBytes && len(x.all) > 1 {
-		x.forget(x.byAge.Front().Value.(*exchange))
+	for len(x.all) > x.max || x.bytes > x.maxBytes {
+		e := oldest(&x.byAge)
+		if e == nil {
+			return
+		}
+		x.forget(e)
 	}
 }
 
-// forget removes an exchange. A handler of it goes on running, and counting.
+// oldest is the oldest exchange that is not under way, nil if all are.
+func oldest(byAge *list.List) *exchange {
+	for at := byAge.Front(); at != nil; at = at.Next() {
+		if e := at.Value.(*exchange); e.ended {
+			return e
+		}
+	}
+	return nil
+}
+
+// forget removes an exchange, unless it is nil. A handler of it goes on
+// running, and counting.
 func (x *exchanges) forget(e *exchange) {
+	if e == nil {
+		return
+	}
 	delete(x.all, e.exchangeKey)
 	x.byAge.Remove(e.inAll)
 	p := x.peers[e.peer]

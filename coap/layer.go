@@ -19,6 +19,7 @@ type layer struct {
 // one needs no other memory. Everything that lies in it, requests above all,
 // is over with the next datagram.
 type scratch struct {
+	raw []byte // the datagram
 	m   Message
 	req Request
 	out []byte
@@ -38,6 +39,7 @@ func (l *layer) run() error {
 // is reset if it is confirmable, and ignored otherwise.
 func (l *layer) receive(s *scratch, b []byte, from route) {
 	m := &s.m
+	s.raw = b
 	known, err := m.parse(b)
 	switch {
 	case !known:

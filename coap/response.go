@@ -18,7 +18,10 @@ type response struct {
 	err        error
 }
 
-var errLongAnswer = errors.New("coap: the answer is longer than Limits.Body")
+var (
+	errLongAnswer = errors.New("coap: the answer is longer than Limits.Body")
+	errNoResponse = errors.New("coap: the handler's code is not one of responses")
+)
 
 func (w *response) SetCode(c Code)        { w.code = c }
 func (w *response) Options() *Options     { return &w.options }
@@ -43,6 +46,9 @@ func (w *response) message(r *Request, max uint8) (Message, error) {
 	}
 	if w.code == Empty {
 		w.code = defaultCode(r.Code)
+	}
+	if !w.code.IsResponse() {
+		return Message{Code: InternalServerError}, errNoResponse
 	}
 	if w.content == nil && w.code == ContentCode {
 		w.content = w.written()

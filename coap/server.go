@@ -122,18 +122,34 @@ func (s *Server) handle(r *Request) (w *response) {
 	w = &response{limit: s.limits.Body}
 	defer func() {
 		if p := recover(); p != nil {
-			s.log.Error("a CoAP handler panicked", "method", r.Code, "path", r.Path(), "panic", p)
+			s.panicked(r, p)
 			w = &response{code: InternalServerError}
 		}
 	}()
 	if s.content != nil && r.Code == GET {
-		if c, ok := s.content.Content(r); ok {
+		if c, ok := s.known(r); ok {
 			w.content = &c
 			return w
 		}
 	}
 	s.Handler.ServeCOAP(w, r)
 	return w
+}
+
+// known asks the handler for content. After a panic, which is logged, it is
+// content that cannot be read: the goroutine reads for all peers.
+func (s *Server) known(r *Request) (c Content, ok bool) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.panicked(r, p)
+			c, ok = Content{Size: 1}, true
+		}
+	}()
+	return s.content.Content(r)
+}
+
+func (s *Server) panicked(r *Request, p any) {
+	s.log.Error("a CoAP handler panicked", "method", r.Code, "path", r.Path(), "panic", p)
 }
 
 // reply is the message that answers r after its handler ran.

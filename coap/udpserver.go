@@ -2,7 +2,9 @@ package coap
 
 import (
 	"context"
+	"hash/maphash"
 	"math/rand/v2"
+	"net/netip"
 	"sync"
 	"time"
 )
@@ -16,13 +18,14 @@ type udpServer struct {
 	// Requests seen, of addresses not proven and proven: a flood of forged
 	// ones cannot make us forget what honest peers were told.
 	seen   [2]*exchanges
+	seed   maphash.Seed
 	ctx    context.Context
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 }
 
 func newUDPServer(ctx context.Context, s *Server, sock socket, secure func() Peer) *udpServer {
-	u := &udpServer{srv: s, secure: secure, salt: uint16(rand.Uint32()) | 1}
+	u := &udpServer{srv: s, secure: secure, salt: uint16(rand.Uint32()) | 1, seed: maphash.MakeSeed()}
 	u.ctx, u.cancel = context.WithCancel(ctx)
 	u.layer = &layer{sock: sock, out: newOutbox(s.limits, sock.write), request: u.request}
 	l := s.limits
@@ -61,7 +64,7 @@ func (u *udpServer) request(s *scratch, m *Message, from route) {
 	r.ctx = u.ctx
 	refused := r.read(m, u.peer(from))
 	if v, ok := r.Options.Get(Echo); ok && !r.Peer.Proven {
-		r.Peer.Proven = u.srv.proofs.prove(from.peer, v, now)
+		r.Peer.Proven = u.srv.proofs.prove(r.Peer.Addr, v, now)
 	}
 	if from.behind && !r.Peer.Proven && !u.srv.hasTime(now) {
 		return
@@ -71,22 +74,18 @@ func (u *udpServer) request(s *scratch, m *Message, from route) {
 		// ignored (RFC 7252 5.4.1).
 		if m.Type == Confirmable || refused != BadOption {
 			s.out = u.head(s.out[:0], m, refused)
-			u.send(s.out, size, r, m, from)
+			u.send(s, s.out, size, r, m, from)
 		}
 		return
 	}
 	if u.prompt(s, m, from, size) {
 		return
 	}
-	x := u.seen[0]
-	if r.Peer.Proven {
-		x = u.seen[1]
-	}
-	e, answer, what := x.begin(exchangeKey{from.peer, m.ID}, now)
+	x, e, answer, what := u.begin(exchangeKey{from.peer, m.ID}, s.raw, r.Peer.Proven, now)
 	switch what {
 	case repeat:
 		if answer != nil {
-			_ = u.layer.sock.write(answer, from)
+			u.send(s, answer, size, r, m, from)
 		}
 		return
 	case fresh:
@@ -102,7 +101,22 @@ func (u *udpServer) request(s *scratch, m *Message, from route) {
 		x.end(e)
 		x.sent(e, append([]byte(nil), s.out...))
 	}
-	u.send(s.out, size, r, m, from)
+	u.send(s, s.out, size, r, m, from)
+}
+
+// begin looks a request up. It may have come before its peer was proven, or
+// when it still was.
+func (u *udpServer) begin(k exchangeKey, raw []byte, proven bool, now time.Time) (x *exchanges, e *exchange, answer []byte, _ begun) {
+	x, other := u.seen[0], u.seen[1]
+	if proven {
+		x, other = other, x
+	}
+	hash := maphash.Bytes(u.seed, raw)
+	if answer, ok := other.again(k, hash, now); ok {
+		return x, nil, answer, repeat
+	}
+	e, answer, what := x.begin(k, hash, now)
+	return x, e, answer, what
 }
 
 // prompt answers a GET whose content is known at once. That needs no memory:
@@ -118,7 +132,7 @@ func (u *udpServer) prompt(s *scratch, m *Message, from route, size int) bool {
 	if _, ok := r.Options.Get(NoResponse); ok {
 		return false
 	}
-	c, ok := u.srv.content.Content(r)
+	c, ok := u.srv.known(r)
 	if !ok {
 		return false
 	}
@@ -129,7 +143,7 @@ func (u *udpServer) prompt(s *scratch, m *Message, from route, size int) bool {
 		b = u.head(s.out[:0], m, InternalServerError)
 	}
 	s.out = b
-	u.send(b, size, r, m, from)
+	u.send(s, b, size, r, m, from)
 	return true
 }
 
@@ -144,26 +158,26 @@ func (u *udpServer) head(b []byte, m *Message, c Code) []byte {
 }
 
 // send sends an answer, or has the peer prove its address first.
-func (u *udpServer) send(b []byte, size int, r *Request, m *Message, from route) {
-	if !r.Peer.Proven && !u.affordable(len(b), size, from) {
-		b = u.challenge(b[:0], m, from)
+func (u *udpServer) send(s *scratch, b []byte, size int, r *Request, m *Message, from route) {
+	if !r.Peer.Proven && !u.affordable(len(b), 1, size, r.Peer.Addr) {
+		b = u.challenge(s.out[:0], m, r.Peer.Addr)
 	}
 	_ = u.layer.sock.write(b, from)
 }
 
-// affordable reports whether an answer may go to an address that might be
-// forged (RFC 9175 2.4, coap-suit.md 2.9).
-func (u *udpServer) affordable(answer, request int, from route) bool {
+// affordable reports whether an answer may be sent so many times to an address
+// that might be forged (RFC 9175 2.4, coap-suit.md 2.9).
+func (u *udpServer) affordable(answer, times, request int, to netip.AddrPort) bool {
 	if answer > u.srv.limits.Unproven {
 		return false
 	}
-	excess := answer - 3*request
-	return excess <= 0 || u.srv.buckets.take(from.peer.Addr(), excess, time.Now())
+	excess := times*answer - 3*request
+	return excess <= 0 || u.srv.buckets.take(to.Addr(), excess, time.Now())
 }
 
 // challenge is 4.01 with an Echo option, to be returned with the request.
-func (u *udpServer) challenge(b []byte, m *Message, from route) []byte {
-	v := u.srv.proofs.echo(from.peer, time.Now())
+func (u *udpServer) challenge(b []byte, m *Message, to netip.AddrPort) []byte {
+	v := u.srv.proofs.echo(to, time.Now())
 	return appendOption(u.head(b, m, Unauthorized), 0, Echo, v[:])
 }
 
