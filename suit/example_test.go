@@ -42,7 +42,7 @@ func Example() {
 	// Output:
 	// true [warning: coap://host/lamp.bin is not stored here yet]
 	// dialect          standard
-	// signature        COSE_Sign1 Ed25519, by no trusted key
+	// signature        COSE_Sign1 Ed25519, not checked: there is no key
 	// sequence number  7
 	// component        0: app
 	//

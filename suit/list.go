@@ -45,6 +45,7 @@ type ListedSignature struct {
 	KeyID     string `json:"key_id,omitempty"`
 	Attached  bool   `json:"attached,omitempty"`
 	Signer    string `json:"signer,omitempty"`
+	Unchecked bool   `json:"unchecked,omitempty"` // there were no keys to check it with
 	Problem   string `json:"problem,omitempty"`
 }
 
@@ -115,7 +116,7 @@ func List(e *Envelope, trusted []Key) Listing {
 
 func listSignature(e *Envelope, b Block, trusted []Key) ListedSignature {
 	s := ListedSignature{Structure: b.Structure.String(), Algorithm: b.Algorithm.String(),
-		KeyID: readable(b.KeyID), Attached: b.Payload != nil, Problem: b.Problem}
+		KeyID: readable(b.KeyID), Attached: b.Payload != nil, Unchecked: len(trusted) == 0, Problem: b.Problem}
 	if key, ok := e.signerOf(b, trusted); ok {
 		s.Signer = key.Fingerprint()
 	}

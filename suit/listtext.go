@@ -92,6 +92,8 @@ func (s ListedSignature) String() string {
 		return text + ": " + s.Problem
 	case s.Signer != "":
 		text += " " + s.Algorithm + ", by the trusted key " + s.Signer
+	case s.Unchecked:
+		text += " " + s.Algorithm + ", not checked: there is no key"
 	default:
 		text += " " + s.Algorithm + ", by no trusted key"
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -51,20 +52,45 @@ and FILE.pub the public one, for servers (--trusted-keys) and devices
 	return c
 }
 
-// create writes a file that must not be there yet, durable when it returns nil.
+// create writes a file that must not be there yet, durable when it returns
+// nil. The name is taken first; then the content comes, whole.
 func create(path string, data []byte, mode os.FileMode) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	taken, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if errors.Is(err, os.ErrExist) {
 		return fmt.Errorf("%s exists already: remove it first, or give another name", path)
 	}
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(data)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+	info, err := taken.Stat() // the mode, less what the umask takes away
+	if err = errors.Join(err, taken.Close()); err == nil {
+		err = replace(path, data, info.Mode().Perm())
+	}
+	if err != nil {
 		return errors.Join(err, os.Remove(path))
 	}
 	return nil
+}
+
+// replace gives a name to other content, all of it or none.
+func replace(path string, data []byte, mode os.FileMode) error {
+	dir := filepath.Dir(path)
+	f, err := os.CreateTemp(dir, filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }
 
 // rewrite replaces the content of a file made by create.

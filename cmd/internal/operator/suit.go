@@ -79,10 +79,10 @@ type keyFiles struct {
 
 func (k keyFiles) print(w io.Writer) {
 	if k.Public == "" {
-		fmt.Fprintf(w, "%s  signs manifests, and devices check them with it: keep it secret\n", k.Private)
+		fmt.Fprintf(w, "%s  signs manifests, and devices check them with it, as key %s: keep it secret\n", k.Private, k.Fingerprint)
 		return
 	}
-	fmt.Fprintf(w, "%s  signs manifests: keep it secret, and away from the server\n%s  goes to servers and devices that are to trust it\n", k.Private, k.Public)
+	fmt.Fprintf(w, "%s  signs manifests: keep it secret, and away from the server\n%s  goes to servers and devices that are to trust it, as key %s\n", k.Private, k.Public, k.Fingerprint)
 }
 
 // readSmall reads a file that must not be longer than most bytes.
