@@ -52,7 +52,7 @@ func TestAFeedTellsOfAllDevicesInOrder(t *testing.T) {
 	}
 	for _, want := range []string{
 		string(bus) + " ota.Offered", string(car) + " ota.Offered", string(bus) + " ota.Withdrawn",
-		string(van) + " ota.ListWanted", string(car) + " ota.Offered",
+		string(van) + " ota.ListWanted", string(car) + " ota.Held", string(car) + " ota.Offered",
 	} {
 		wantString(t, "told", w.told(feed), want)
 	}
@@ -77,14 +77,16 @@ func TestAFeedReadsMoreThanAPage(t *testing.T) {
 	w := newWorld(t)
 	feed := w.Feed()
 	car := w.device("car")
-	for range 120 { // most of them tell a device nothing
-		for _, step := range []error{w.Block(w.ctx, ns, car), w.Block(w.ctx, ns, car), w.Unblock(w.ctx, ns, car)} {
+	for i := range 120 {
+		rename := w.ChangeDevice(w.ctx, ns, car, fleet.NewDevice{Name: fmt.Sprint("car", i)}) // tells the device nothing
+		for _, step := range []error{w.Block(w.ctx, ns, car), rename, w.Unblock(w.ctx, ns, car)} {
 			if step != nil {
 				t.Fatal(step)
 			}
 		}
 	}
 	for range 120 {
+		wantString(t, "told", w.told(feed), string(car)+" ota.Held")
 		wantString(t, "told", w.told(feed), string(car)+" ota.Offered")
 	}
 }

@@ -100,6 +100,8 @@ func notice(e ota.Event) ota.Notice {
 		return ota.ListWanted{}
 	case ota.DeviceUnblocked:
 		return ota.Offered{}
+	case ota.DeviceBlocked:
+		return ota.Held{}
 	case ota.UpdateChanged:
 		var data struct {
 			Status ota.Status `json:"status"`

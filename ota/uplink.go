@@ -56,7 +56,8 @@ type Inbox interface {
 	Next(ctx context.Context) (Notice, error)
 }
 
-// Notice is one thing a server says unasked: Offered, Withdrawn or ListWanted.
+// Notice is one thing a server says unasked: Offered, Withdrawn, Held or
+// ListWanted.
 type Notice interface{ notice() }
 
 // Offered says that there is something to ask Pending for. Offers holds what
@@ -67,11 +68,15 @@ type Offered struct{ Offers []Offer }
 // device never heard of, or has begun to install, changes nothing.
 type Withdrawn struct{ Update UpdateID }
 
+// Held says that what is pending is held back for now: Pending answers less.
+type Held struct{}
+
 // ListWanted asks for the list of installed software.
 type ListWanted struct{}
 
 func (Offered) notice()    {}
 func (Withdrawn) notice()  {}
+func (Held) notice()       {}
 func (ListWanted) notice() {}
 
 // Offer is an update as its device learns of it.

@@ -385,3 +385,59 @@ func TestLibcoapIsTriggered(t *testing.T) {
 
 // with has devices told by another.
 func (w *world) with(f ota.Trigger) { w.trigger.Store(&f) }
+
+// Who observes hears at once that an operator holds the queue, lets it go, or
+// that what was to be installed cannot be any more.
+func TestWhoObservesHearsWhatOperatorsDo(t *testing.T) {
+	w := newWorld(t)
+	n := named("node")
+	n.Plain = true
+	d, _ := w.add(n)
+	first, second := w.publish("one", "manifest", "m1"), w.publish("two", "manifest", "m2")
+	heard := make(chan string, 10)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go func() {
+		for m, err := range w.dial().Observe(ctx, "/u/node") {
+			if err == nil {
+				heard <- string(m.Payload)
+			}
+		}
+	}()
+	hears := func(what, part string) {
+		t.Helper()
+		for {
+			select {
+			case got := <-heard:
+				if part == "" && got == "\xa0" || part != "" && strings.Contains(got, part) {
+					return
+				}
+			case <-time.After(20 * time.Second):
+				t.Fatalf("%s: that was not told", what)
+			}
+		}
+	}
+	hears("nothing to do", "")
+	u := w.send(d, first)
+	hears("sent", "/m/"+short("m1"))
+	if err := w.Block(w.ctx, ns, d.ID); err != nil {
+		t.Fatal(err)
+	}
+	hears("blocked", "")
+	if err := w.Unblock(w.ctx, ns, d.ID); err != nil {
+		t.Fatal(err)
+	}
+	hears("unblocked", "/m/"+short("m1"))
+	w.send(d, second)
+	up := w.Uplink(d.ID)
+	if err := up.Begin(w.ctx, u); err != nil {
+		t.Fatal(err)
+	}
+	if err := up.Sent(w.ctx, u); err != nil {
+		t.Fatal(err)
+	}
+	hears("it has all of it", "/m/"+short("m1"))
+	w.advance(25 * time.Hour)
+	w.tells(w.dial(), "/rd?ep=node", "") // which is looked at
+	hears("the first was never reported", "/m/"+short("m2"))
+}

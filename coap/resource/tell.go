@@ -80,8 +80,17 @@ func (l *look) read(ctx context.Context) (err error) {
 	if l.dev, err = l.door.Fleet.Constrained(ctx, ota.DefaultNamespace, string(l.id)); err != nil {
 		return err
 	}
-	if l.want, err = l.up.Desired(ctx, ""); err != nil || l.want.None {
+	if l.want, err = l.up.Desired(ctx, ""); err != nil {
 		return err
+	}
+	l.talks.mu.RLock()
+	was := l.update.ID
+	l.talks.mu.RUnlock()
+	if was != "" && was != l.want.Update.ID {
+		defer l.observed(l.dev) // it ended here, without word from the device
+	}
+	if l.want.None {
+		return nil
 	}
 	l.place(l.talk, l.address())
 	l.talks.mu.Lock()
