@@ -30,6 +30,9 @@ func (f *Fleet) deliverable(ctx context.Context, ns ota.Namespace, id string, ne
 			return nil, err
 		}
 		reasons = append(reasons, m.reasons()...)
+		if len(m.Findings) == 0 && !f.vouched(m, a) {
+			reasons = append(reasons, a.Name+": no trusted key signed it")
+		}
 		if to != nil && len(m.Classes) > 0 && !slices.Contains(m.Classes, classOf(*to.Constrained)) {
 			c := *to.Constrained
 			reasons = append(reasons, fmt.Sprintf("%s: it is for other devices: %s is of vendor %s and class %s", a.Name, to.Name, c.Vendor, c.Class))
@@ -51,6 +54,12 @@ func offered(p ota.Package) []ota.Artifact {
 // package. It is asked each time the device is told, so that what was found is
 // remembered for as long as no package changes.
 func (f *Fleet) againstSending(ctx context.Context, d ota.Device, p ota.Package) ([]string, error) {
+	if d.Constrained == nil {
+		if f.vouched(Manifest{}, p.Main()) {
+			return nil, nil
+		}
+		return []string{"no trusted key signed it"}, nil
+	}
 	edition, key := f.Edition(), deliveryKey{d.Namespace, p.ID, classOf(*d.Constrained), d.Name} // the edition before the look
 	if reasons, ok := f.deliveries.find(edition, key); ok {
 		return reasons, nil
@@ -74,14 +83,15 @@ type deliveryKey struct {
 }
 
 // refused finds out what is against sending packages to a device, each with
-// its reasons. Nothing is against any for a device that is not constrained.
+// its reasons. Against any for a device that is not constrained is only that no
+// trusted key signed it, if there are any.
 // It fails with KindNotFound (missing_device, missing_package) or KindInvalid.
 func (f *Fleet) refused(ctx context.Context, ns ota.Namespace, r Request) (map[ota.PackageID][]string, error) {
 	var d ota.Device
 	var packages []ota.Package
 	err := f.Store.Read(ctx, func(tx ota.ReadTx) (err error) {
 		packages = nil
-		if d, err = device(tx, ns, r.Device); err != nil || d.Constrained == nil {
+		if d, err = device(tx, ns, r.Device); err != nil || d.Constrained == nil && len(f.TrustedKeys) == 0 {
 			return err
 		}
 		for _, id := range r.Packages {

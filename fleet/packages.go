@@ -35,6 +35,9 @@ func (f *Fleet) PutPackage(ctx context.Context, ns ota.Namespace, n NewPackage, 
 	if err := f.checkPackage(n); err != nil {
 		return ota.Package{}, err
 	}
+	if len(f.TrustedKeys) > 0 && n.Signature == "" {
+		return ota.Package{}, ota.Fail(ota.KindInvalid, "invalid_signature", "%s is refused: this server takes packages signed by a trusted key only", n.ID)
+	}
 	sums, err := f.Blobs.Put(ctx, r, f.MaxUpload)
 	if err != nil {
 		return ota.Package{}, err
@@ -75,9 +78,6 @@ func (f *Fleet) checkPackage(n NewPackage) error {
 		if err := checkText(what, s); err != nil {
 			return err
 		}
-	}
-	if len(f.TrustedKeys) > 0 && n.Signature == "" {
-		return ota.Fail(ota.KindInvalid, "invalid_signature", "%s is refused: this server takes packages signed by a trusted key only", n.ID)
 	}
 	return nil
 }

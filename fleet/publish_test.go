@@ -286,10 +286,25 @@ func TestAnUploadThatTookForever(t *testing.T) {
 	wantString(t, "f", w.at("a/f"), "missing_entity")
 }
 
-func TestPublishedFilesKeepTheRulesOfPackages(t *testing.T) {
-	w := newWorld(t, func(o *fleet.Options) { o.TrustedKeys = []ed25519.PublicKey{make([]byte, ed25519.PublicKeySize)} })
-	_, err := w.put(fleet.Publication{ID: "a"}, "f:f")
-	wantKind(t, err, ota.KindInvalid, "invalid_signature")
+// Where whatever is uploaded must be signed, manifests must be: they carry it.
+// The files they vouch for need nothing, but are good for nothing else.
+func TestOnlyManifestsOfTrustedKeysArePublished(t *testing.T) {
+	b, stranger := newBoard(t), newBoard(t)
+	w := newWorld(t, withSUIT(b), func(o *fleet.Options) { o.TrustedKeys = []ed25519.PublicKey{make([]byte, ed25519.PublicKeySize)} })
+	lamp, car := w.node(b, "lamp"), w.device("car")
+	w.puts(fleet.Publication{ID: "image"}, "f:f", "image=r1 f")
+	for _, d := range []ota.DeviceID{lamp, car} {
+		_, _, err := w.Send(w.ctx, ns, fleet.Request{Device: d, Packages: []ota.PackageID{w.id("image=r1")}})
+		wantRefusal(t, err, "no trusted key signed it")
+	}
+	for _, force := range []bool{false, true} {
+		_, err := w.put(fleet.Publication{ID: "a", Force: force}, "manifest:m")
+		wantRefusal(t, err, "manifest: it is not a SUIT manifest signed by a trusted key")
+		_, err = w.publishFile(fleet.Publication{ID: "a", Force: force}, "manifest", stranger.manifest(1, "file1", "image"))
+		wantRefusal(t, err, "manifest: no signature is by a trusted key")
+	}
+	w.send(lamp, w.release(b, "good", 2, "image"))
+	wantString(t, "it is told of", w.desired(lamp), "good=r1")
 }
 
 // board is a class of devices, with what signs manifests for it.

@@ -52,7 +52,8 @@ const foundNotSUIT = "not_suit"
 
 // examine checks the manifests of a version that is about to be. What is
 // wrong with those that come with the publication refuses it, unless it is
-// forced; of those that were there before it is told.
+// forced; of those that were there before it is told. With TrustedKeys, one
+// that no trusted key signed is refused by force as well.
 func (f *Fleet) examine(ctx context.Context, ns ota.Namespace, id string, before []ota.Package, r ota.Revision, n Publication) (list []Manifest, forced []string, err error) {
 	p := ota.Package{ID: ota.PackageID{Name: id, Version: r.Version}, Artifacts: r.Artifacts}
 	kin := slices.Clone(p.Artifacts) // of the same release: they share a sequence number
@@ -68,6 +69,7 @@ func (f *Fleet) examine(ctx context.Context, ns ota.Namespace, id string, before
 		return nil, nil, err
 	}
 	l := &ledger{f: f, ctx: ctx, ns: ns, kin: kin, classes: known}
+	unvouched := false
 	for _, a := range p.Artifacts {
 		m, ok, err := f.check(ctx, ns, a, suit.Rules{Trusted: f.SUITKeys, Stored: shelf{f, ctx, ns, id, before}.stored, Known: known.known, Last: l.last})
 		if err = errors.Join(err, l.err); err != nil {
@@ -79,12 +81,20 @@ func (f *Fleet) examine(ctx context.Context, ns ota.Namespace, id string, before
 		list = append(list, m)
 		if r.Changed && slices.ContainsFunc(n.Files, func(b ota.Artifact) bool { return a.Name == b.Name }) {
 			forced = append(forced, m.reasons()...)
+			unvouched = unvouched || !f.vouched(m, a)
 		}
 	}
-	if len(forced) > 0 && !n.Force {
+	if len(forced) > 0 && !n.Force || unvouched {
 		return nil, nil, &Refusal{forced}
 	}
 	return list, forced, nil
+}
+
+// vouched reports whether a file may be a manifest where TrustedKeys must have
+// signed whatever is uploaded: those of RIOT and others carry their signature,
+// and one of no known form has it beside it, as any package's file.
+func (f *Fleet) vouched(m Manifest, a ota.Artifact) bool {
+	return len(f.TrustedKeys) == 0 || m.Signer != "" || a.Signature != ""
 }
 
 func (m Manifest) reasons() (texts []string) {
@@ -105,8 +115,11 @@ func (f *Fleet) check(ctx context.Context, ns ota.Namespace, a ota.Artifact, rul
 	m.Name, m.SUIT = a.Name, text != nil
 	if !m.SUIT {
 		_, named := ota.SchemeOf(a.Name)
-		if named && f.RequireSUIT {
+		switch {
+		case named && f.RequireSUIT:
 			m.Findings = []suit.Finding{{Severity: suit.SeverityError, Code: foundNotSUIT, Text: "it is not a SUIT manifest, and this server takes no others"}}
+		case named && !f.vouched(m, a):
+			m.Findings = []suit.Finding{{Severity: suit.SeverityError, Code: suit.FoundUntrusted, Text: "it is not a SUIT manifest signed by a trusted key"}}
 		}
 		return m, named, nil
 	}

@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -20,6 +21,7 @@ import (
 
 	"github.com/updraft-ota/updraft/cmd/internal/settings"
 	"github.com/updraft-ota/updraft/coap"
+	"github.com/updraft-ota/updraft/suit"
 )
 
 // upload sends files to POST /publish, as curl does in seed 003.
@@ -97,6 +99,48 @@ func TestFilesOverTLS(t *testing.T) {
 	l.upload("a", map[string]string{"manifest": "the manifest"})
 	if got := libcoap(t, "coap-client-openssl", "-n", "-R", c.TLSCert, "-m", "get", "coaps+tcp://"+l.CoAPSTCP+"/a/manifest"); got != "the manifest" {
 		t.Errorf("over TLS: %q", got)
+	}
+}
+
+// Who may sign packages may sign manifests, unless it is said who may.
+func TestTrustedKeysCountForManifests(t *testing.T) {
+	private, public, err := suit.Generate(suit.KindEd25519)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := suit.ParseSigner(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := testConfig(t.TempDir())
+	c.Auth, c.TrustedKeys = AuthNone, filepath.Join(t.TempDir(), "trusted.pem")
+	replace(t, c.TrustedKeys, public)
+	l := start(t, c)
+	image := sha256.Sum256([]byte("image"))
+	vendor := suit.VendorID("example.com")
+	e, err := suit.Recipe{Sequence: 1, Vendor: vendor, Class: suit.ClassID(vendor, "lamp"),
+		Images: []suit.Target{{Component: suit.ComponentID{"\x00"}, URI: "file1", Sum: image[:], Size: 5}}}.Envelope()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Sign(signer); err != nil {
+		t.Fatal(err)
+	}
+	l.upload("lamp", map[string]string{"manifest": string(e.Encode()), "file1": "image"})
+	var body bytes.Buffer
+	form := multipart.NewWriter(&body)
+	_ = form.WriteField("publish_id", "lamp")
+	_ = form.WriteField("force", "true")
+	part, _ := form.CreateFormFile("manifest", "m")
+	_, _ = part.Write([]byte("not signed"))
+	form.Close()
+	answer, err := http.Post("http://"+l.HTTP+"/publish", form.FormDataContentType(), &body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusUnprocessableEntity {
+		t.Errorf("one that is not signed: %s", answer.Status)
 	}
 }
 

@@ -18,6 +18,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -98,7 +99,7 @@ func (s *server) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	suitKeys, err := readKeys("keys trusted for SUIT", s.SUITTrusted, suit.ParseKeys)
+	suitKeys, err := readKeys("keys trusted for SUIT", cmp.Or(s.SUITTrusted, s.TrustedKeys), suit.ParseKeys)
 	if err != nil {
 		return err
 	}
