@@ -576,6 +576,7 @@ type devices struct {
 
 func (d *devices) Post(ctx context.Context, target, text string) error {
 	authority, _, _ := strings.Cut(target, "/")
+	authority = strings.TrimSuffix(authority, ":5683")
 	d.mu.Lock()
 	d.now++
 	d.atOnce = max(d.atOnce, d.now)
@@ -600,7 +601,7 @@ func (d *devices) Post(ctx context.Context, target, text string) error {
 	select {
 	case <-time.After(time.Second):
 	case <-ctx.Done():
-		return ctx.Err()
+		return ota.Fail(ota.KindUnreachable, "no_answer", "%s does not answer", authority)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -694,7 +695,7 @@ func TestDeadDevicesAmongMany(t *testing.T) {
 		d.dead[host] = i%2 == 0
 		n.Targets = append(n.Targets, host+"/url")
 	}
-	n.Targets = append(n.Targets, "host1/again", "host1/third")
+	n.Targets = append(n.Targets, "host1/again", "host1:5683/third")
 	synctest.Test(t, func(t *testing.T) {
 		w.ctx = t.Context()
 		w.puts(fleet.Publication{ID: "a"}, "manifest:m", "a=r1 manifest")
@@ -720,6 +721,37 @@ func TestDeadDevicesAmongMany(t *testing.T) {
 			t.Error(line)
 		}
 	}
+}
+
+// Whoever asked waits for all of them, and gives up after two minutes.
+func TestManyPathsAtADeadDevice(t *testing.T) {
+	d := &devices{dead: map[string]bool{"dead": true}}
+	w := newWorld(t, withDevices(d))
+	n := fleet.Notification{ID: "a", Scheme: ota.SchemeAuto}
+	for i := range 256 {
+		n.Targets = append(n.Targets, []string{fmt.Sprint("dead/", i), fmt.Sprint("slow/", i)}[i%2])
+	}
+	synctest.Test(t, func(t *testing.T) {
+		w.ctx = t.Context()
+		w.puts(fleet.Publication{ID: "a"}, "manifest:m", "a=r1 manifest")
+		start := time.Now()
+		out, err := w.Notify(w.ctx, ns, n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(start); took > 110*time.Second {
+			t.Errorf("it took %v", took)
+		}
+		failed := 0
+		for _, told := range out.Devices {
+			if told.Err != nil {
+				failed++
+			}
+		}
+		if failed != 128+28 { // the slow one takes a second for each
+			t.Errorf("%d of %d failed", failed, len(out.Devices))
+		}
+	})
 }
 
 func TestNotificationsThatAreRefused(t *testing.T) {

@@ -42,6 +42,8 @@ const (
 	maxTargets   = 256
 	atOnce       = 64               // devices being told
 	tellPatience = 20 * time.Second // for one device; long enough to say it four times (RFC 7252 4.2)
+	allPatience  = 100 * time.Second
+	defaultPort  = ":5683"
 	triggerPath  = "/suit/trigger"  // ota-server.md 4.2
 )
 
@@ -131,12 +133,16 @@ func choose(newest []ota.Package, n Notification) (c choice, err error) {
 	return c, nil
 }
 
-// tell tells devices side by side, but those at one address one by one (NSTART).
+// tell tells devices side by side, but those at one address one by one
+// (NSTART), and where one does not answer, no other.
 func (f *Fleet) tell(ctx context.Context, c choice, targets []string) []Told {
+	ctx, cancel := context.WithTimeout(ctx, allPatience)
+	defer cancel()
 	told := make([]Told, len(targets))
 	byAddress := map[string][]int{}
 	for i, s := range targets {
 		authority, _, _ := strings.Cut(s, "/")
+		authority = strings.TrimSuffix(authority, defaultPort)
 		byAddress[authority] = append(byAddress[authority], i)
 	}
 	free := make(chan struct{}, atOnce)
@@ -145,8 +151,16 @@ func (f *Fleet) tell(ctx context.Context, c choice, targets []string) []Told {
 		free <- struct{}{}
 		all.Go(func() {
 			defer func() { <-free }()
+			var gone error
 			for _, i := range list {
+				if gone != nil {
+					told[i] = Told{Target: targets[i], Slot: -1, Err: gone}
+					continue
+				}
 				told[i] = f.tellOne(ctx, c, targets[i])
+				if ota.KindOf(told[i].Err) == ota.KindUnreachable {
+					gone = told[i].Err
+				}
 			}
 		})
 	}
