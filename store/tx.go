@@ -78,8 +78,10 @@ func (t *readTx) Now() time.Time { return t.now }
 
 // fail notes a failure of the database, nil included.
 func (t *readTx) fail(doing string, err error) error {
-	if errors.Is(err, sql.ErrTxDone) && t.caller.Err() != nil {
-		err = t.caller.Err()
+	// When the caller has gone, database/sql ends the transaction and closes
+	// its statements, and says one or the other.
+	if gone := t.caller.Err(); gone != nil && err != nil && sqliteCode(err) == 0 {
+		err = gone
 	}
 	err = failure(doing, err)
 	if t.broken == nil {
