@@ -26,7 +26,7 @@ func deviceCommands(o *options) *cobra.Command {
 func one(o *options, c cobra.Command, run func(c *cobra.Command, api *client.Client, d client.Device) error) *cobra.Command {
 	c.Use += " DEVICE"
 	c.Long = c.Short + ".\n\nDEVICE is a device's uuid, device id or name."
-	c.Args = cobra.ExactArgs(1)
+	c.Args = takes(1, 1)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		api, err := o.connect()
 		if err != nil {

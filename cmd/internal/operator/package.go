@@ -21,7 +21,7 @@ func packageCommands(o *options) *cobra.Command {
 
 // onePackage makes a command about one package, named by its first argument.
 func onePackage(o *options, c cobra.Command, args int, run func(c *cobra.Command, api *client.Client, p client.Package, rest []string) error) *cobra.Command {
-	c.Args = cobra.RangeArgs(1, args)
+	c.Args = takes(1, args)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		id, err := ota.ParsePackageID(args[0])
 		if err != nil {
@@ -197,7 +197,7 @@ harmless; other bytes for a version that updates refer to are refused without
 --replace.`,
 		Example: `  updraft package add nginx_1.22.1-9_amd64.deb --name nginx --version 1.22.1-9
   updraft package add app.deb --name app --version 2 --sign release.key`,
-		Args: cobra.ExactArgs(1),
+		Args: takes(1, 1),
 		RunE: func(c *cobra.Command, args []string) error {
 			p.file = args[0]
 			return o.publish(c, p)

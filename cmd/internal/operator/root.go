@@ -10,6 +10,7 @@ package operator
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -87,7 +88,8 @@ func Execute(ctx context.Context, root *cobra.Command, args []string) int {
 		return 0
 	}
 	fmt.Fprintf(root.ErrOrStderr(), "updraft: %s\n", strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; "))
-	if usage.Wrong(err) {
+	// What stands before the command is not told to blameUsage.
+	if _, invalid := errors.AsType[*pflag.InvalidValueError](err); invalid || usage.Wrong(err) {
 		return 2
 	}
 	return 1
@@ -139,6 +141,19 @@ func group(use, short string, commands ...*cobra.Command) *cobra.Command {
 	}
 	c.AddCommand(commands...)
 	return c
+}
+
+// takes asks for that many arguments.
+func takes(least, most int) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		switch {
+		case len(args) < least:
+			return errors.New("something is missing")
+		case len(args) > most:
+			return fmt.Errorf("%q is too much", args[most])
+		}
+		return nil
+	}
 }
 
 // need marks flags that must be given and not empty.

@@ -17,7 +17,7 @@ func suitSign(o *options) *cobra.Command {
 take a manifest that one of the keys they trust has signed. The result is
 written to a file of its own.`,
 		Example: `  updraft suit sign app.unsigned.suit --key author.key --out app.suit`,
-		Args:    cobra.ExactArgs(1),
+		Args:    takes(1, 1),
 		RunE: func(c *cobra.Command, args []string) error {
 			e, err := readEnvelope(args[0])
 			if err != nil {

@@ -20,7 +20,7 @@ command with its parameters. Nothing is checked but the signatures; see
 updraft suit verify.`,
 		Example: `  updraft suit show app.suit
   updraft suit show app.suit --key author.key.pub -o json`,
-		Args: cobra.ExactArgs(1),
+		Args: takes(1, 1),
 		RunE: func(c *cobra.Command, args []string) error {
 			trusted, err := readKeys(keys)
 			if err != nil {
@@ -54,7 +54,7 @@ the one with this URI. Files that are not given are warned of, and one that the
 manifest does not name is a reason against it.`,
 		Example: `  updraft suit verify app.suit --key author.key.pub --file app.bin
   updraft suit verify app.suit --key author.key.pub --vendor example.com --class lamp-1 --last 6`,
-		Args: cobra.ExactArgs(1),
+		Args: takes(1, 1),
 		RunE: func(c *cobra.Command, args []string) error {
 			p.above = c.Flag("last").Changed
 			return o.verifyManifest(c, p, args[0])

@@ -218,7 +218,7 @@ unless the server sends it over RVI and has not sent all of it.
 Updates of several devices may have one id, if it was given with --id; --device
 says which is meant then.`,
 		Example: "  updraft update cancel 0198c0de-0000-7000-8000-000000000001",
-		Args:    cobra.ExactArgs(1),
+		Args:    takes(1, 1),
 		RunE: func(c *cobra.Command, args []string) error {
 			id, err := ota.ParseUpdateID(args[0])
 			if err != nil {
