@@ -178,6 +178,11 @@ func (d *dtlsServer) serve(ctx context.Context, c *dtlsConn, peer Peer) {
 	defer c.conn.Close()
 	stop := context.AfterFunc(ctx, func() { c.Close() })
 	defer stop()
+	d.srv.sessions.add(c, peer) // first: from here on End ends it
+	defer d.srv.sessions.remove(c)
+	if !d.keyStands(c, peer) {
+		return
+	}
 	_ = u.layer.run() // however it ends, the session is over
 }
 

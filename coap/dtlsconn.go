@@ -36,7 +36,8 @@ type dtlsConn struct {
 	begun   int  // bytes taken while the handshake lasts
 	secured bool // it is over
 
-	stranger error // why there is no key for the client
+	used     []byte // the client's key
+	stranger error  // why there is no key for the client
 }
 
 // maxHandshake is how much a client may send until its handshake is over, in
@@ -102,11 +103,12 @@ func (c *dtlsConn) secure() {
 // (RFC 4279 2).
 func (c *dtlsConn) key(psk func(string) ([]byte, error), identity string) []byte {
 	key, err := psk(identity)
-	if err == nil && len(key) > 0 {
-		return key
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if err == nil && len(key) > 0 {
+		c.used = key
+		return key
+	}
 	c.stranger = errors.Join(errNoKey, err)
 	key = make([]byte, 16)
 	_, _ = rand.Read(key) // never fails

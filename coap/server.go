@@ -32,6 +32,7 @@ type Server struct {
 	unproven  chan struct{} // of them, for unproven addresses
 	bodies    *bodies
 	observers *observers
+	sessions  sessions
 
 	mu       sync.Mutex
 	overload bucket // of requests answered in spite of it
