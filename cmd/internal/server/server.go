@@ -181,16 +181,19 @@ func (s *server) serve(ctx context.Context, h http.Handler) (err error) {
 	defer s.vehicles.stop() // what they bring is written by upkeep's end
 	defer s.small.stop()
 
-	web.serve(h)
-	s.vehicles.serve(web.ended)
-	s.small.serve(web.ended)
-	s.health.listening.Store(true)
+	// Everything listens, and whoever comes is heard in a moment: the one who
+	// asks /readyz first finds the file, and the one who reads that, us ready.
 	addresses := web.addresses()
 	s.vehicles.addresses(&addresses)
 	s.small.addresses(&addresses)
 	if err := addresses.publish(s.Data); err != nil {
-		return errors.Join(fmt.Errorf("publish the addresses: %w", err), web.stop(ctx))
+		web.close()
+		return fmt.Errorf("publish the addresses: %w", err)
 	}
+	s.health.listening.Store(true)
+	web.serve(h)
+	s.vehicles.serve(web.ended)
+	s.small.serve(web.ended)
 	s.announce(addresses)
 	s.Ready(addresses)
 
