@@ -61,6 +61,9 @@ func TestTheCommandsOfTheSeedAgainstTheDemo(t *testing.T) {
 	at := l.libcoapDevice("url")
 	want := map[string][]byte{"file1": l.file("file1", 8192, 1), "file2": l.file("file2", 5001, 2), "manifest": l.file("manifest", 347, 3)}
 	host := "http://" + l.addresses().HTTP
+	if got, want := demo.says(`Server:   \S+, and (\S+) `), l.coap(); got != want {
+		t.Errorf("the demo says it is at %q, want %q", got, want)
+	}
 	for _, args := range [][]string{{"--publish", "file1", "file2"}, {"--manifest", "manifest"}, {"--notify", at + "/url"}} {
 		l.run(append([]string{"publish", "--ota-host-url", host, "--publish-id", "app"}, args...)...)
 	}

@@ -30,6 +30,7 @@ type demo struct {
 
 	family family // the processes started
 	url    string
+	coap   string // URL
 	pkg    ota.PackageID
 }
 
@@ -72,7 +73,7 @@ func (d *demo) run(ctx context.Context) (err error) {
 	if err := d.startServer(ctx); err != nil {
 		return err
 	}
-	d.say("Server:   %s", d.url)
+	d.say("Server:   %s, and %s for microcontrollers", d.url, d.coap)
 	for i := range d.devices {
 		if err := d.startDevice(ctx, i); err != nil {
 			return err
@@ -133,12 +134,13 @@ func (d *demo) startServer(ctx context.Context) error {
 	}
 	var addresses struct {
 		HTTP string `json:"http"`
+		CoAP string `json:"coap"`
 	}
 	err := d.family.until(ctx, 30*time.Second, "the server to listen", func() bool {
 		b, err := os.ReadFile(filepath.Join(data, "addresses.json"))
 		return err == nil && json.Unmarshal(b, &addresses) == nil && addresses.HTTP != ""
 	})
-	d.url = "http://" + addresses.HTTP
+	d.url, d.coap = "http://"+addresses.HTTP, "coap://"+addresses.CoAP
 	return err
 }
 
@@ -205,6 +207,7 @@ func (d *demo) farewell() {
 	d.say("\nThe server goes on at %s (open it in a browser), and the devices ask it every second. Try:", d.url)
 	d.say("  %s%[2]s device ls\n  %[2]s device show %[3]s\n  %[2]s update ls", server, os.Args[0], d.name(0))
 	d.say("  %s update send --device %s --package %s   # it is there already", os.Args[0], d.name(0), d.pkg)
+	d.say("  %s publish --publish-id app --publish FILE   # for microcontrollers, as %s/app/FILE", os.Args[0], d.coap)
 	d.say("\nLogs and data: %s. Ctrl-C ends all processes; the folder stays.", d.dir)
 }
 
