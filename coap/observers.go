@@ -1,7 +1,9 @@
 package coap
 
 import (
+	"container/list"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -10,6 +12,8 @@ import (
 // observers knows who observes what (RFC 7641). Every notification is
 // confirmable: one observer is told one thing at a time, the newest when it
 // has acknowledged the one before, and one that does not answer is forgotten.
+// Of too many those go that were heard of longest ago: most are devices that
+// have restarted since, or have another address.
 type observers struct {
 	srv     *Server
 	changes atomic.Uint64 // calls of Changed, for any path
@@ -18,14 +22,20 @@ type observers struct {
 	byKey   map[observerKey]*observation
 	byPath  map[string]map[observerKey]*observation
 	byLink  map[link]map[observerKey]*observation
-	peers   map[observerPeer]int
+	peers   map[observerPeer][]*observation // oldest first
+	byAge   list.List                       // of *observation, oldest first
 	seq     uint32
 	queue   []*observation
 	running int
+	telling map[link]int // handlers that run to notify
+	told    sync.Cond    // one of them does no more
 }
 
 // notifiers is how many handlers may run at once to notify.
 const notifiers = 4
+
+// maxObserve is how long the options of an observing request may be, in bytes.
+const maxObserve = 512
 
 type observerPeer struct {
 	link link
@@ -42,6 +52,7 @@ type observation struct {
 	from  origin
 	r     *Request
 	path  string
+	age   *list.Element
 	dirty bool // something changed since it was told last
 	busy  bool // queued, or being told
 }
@@ -51,12 +62,14 @@ func (o origin) key() observerKey {
 }
 
 func newObservers(s *Server) *observers {
-	return &observers{
+	o := &observers{
 		srv: s, byKey: make(map[observerKey]*observation), byPath: make(map[string]map[observerKey]*observation),
-		byLink: make(map[link]map[observerKey]*observation), peers: make(map[observerPeer]int),
+		byLink: make(map[link]map[observerKey]*observation), peers: make(map[observerPeer][]*observation), telling: make(map[link]int),
 		// Sequence numbers must go on growing when a server starts again.
 		seq: uint32(time.Now().Unix()),
 	}
+	o.told.L = &o.mu
+	return o
 }
 
 // Changed notifies who observes the resource at a path, such as "/u/device1":
@@ -73,22 +86,32 @@ func (s *Server) Changed(path string) {
 	}
 }
 
-// add registers an observer, anew if it is one; false if there are too many.
-// seq is the value of its Observe option. If anything changed since seen, what
+// add registers an observer, anew if it is one; false if its request is too
+// long to be kept. seq is the value of its Observe option. If anything changed since seen, what
 // it is answered now may be old, and it is notified.
 func (o *observers) add(r *Request, from origin, seen uint64) (seq uint32, ok bool) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
 	k := from.key()
-	o.drop(o.byKey[k])
-	if len(o.byKey) >= o.srv.limits.Observers || o.peers[k.peer] >= o.srv.limits.PeerObservers {
+	if sizeOf(r.Options) > maxObserve {
+		o.remove(k)
 		return 0, false
 	}
-	one := &observation{key: k, from: from, r: r, path: r.Path()}
+	kept := *r
+	kept.Payload = nil
+	one := &observation{key: k, from: from, r: kept.clone(), path: r.Path()}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.drop(o.byKey[k])
+	if mine := o.peers[k.peer]; len(mine) >= o.srv.limits.PeerObservers {
+		o.drop(mine[0])
+	}
+	if len(o.byKey) >= o.srv.limits.Observers {
+		o.drop(o.byAge.Front().Value.(*observation))
+	}
 	o.byKey[k] = one
+	one.age = o.byAge.PushBack(one)
 	index(o.byPath, one.path, one)
 	index(o.byLink, from.link, one)
-	o.peers[k.peer]++
+	o.peers[k.peer] = append(o.peers[k.peer], one)
 	seq = o.next()
 	if one.dirty = o.changes.Load() != seen; one.dirty {
 		o.enqueue(one)
@@ -115,12 +138,16 @@ func (o *observers) remove(k observerKey) {
 	o.drop(o.byKey[k])
 }
 
-// removeLink forgets all who observe by a link that has ended.
+// removeLink forgets all who observe by a link that has ended, and waits for
+// handlers that run for them.
 func (o *observers) removeLink(l link) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, one := range o.byLink[l] {
 		o.drop(one)
+	}
+	for o.telling[l] > 0 {
+		o.told.Wait()
 	}
 }
 
@@ -131,9 +158,15 @@ func (o *observers) drop(one *observation) {
 	delete(o.byKey, one.key)
 	unindex(o.byPath, one.path, one)
 	unindex(o.byLink, one.from.link, one)
-	if o.peers[one.key.peer]--; o.peers[one.key.peer] == 0 {
-		delete(o.peers, one.key.peer)
+	o.byAge.Remove(one.age)
+	p := one.key.peer
+	mine := o.peers[p]
+	if len(mine) == 1 {
+		delete(o.peers, p)
+		return
 	}
+	i := slices.Index(mine, one)
+	o.peers[p] = slices.Delete(mine, i, i+1)
 }
 
 // next is the next sequence number: 24 bits (RFC 7641 4.4).
@@ -164,9 +197,14 @@ func (o *observers) run() {
 			continue
 		}
 		one.dirty = false
+		o.telling[one.from.link]++
 		o.mu.Unlock()
 		o.tell(one)
 		o.mu.Lock()
+		if o.telling[one.from.link]--; o.telling[one.from.link] == 0 {
+			delete(o.telling, one.from.link)
+		}
+		o.told.Broadcast()
 	}
 	o.running--
 	o.mu.Unlock()
@@ -191,8 +229,11 @@ func (o *observers) tell(one *observation) {
 		switch {
 		case err != nil:
 			o.drop(one)
-		case one.dirty && o.byKey[one.key] == one:
-			o.enqueue(one)
+		case o.byKey[one.key] == one:
+			o.byAge.MoveToBack(one.age)
+			if one.dirty {
+				o.enqueue(one)
+			}
 		}
 	})
 }

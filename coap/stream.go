@@ -67,7 +67,7 @@ func (s *stream) hello() error {
 // signals. What it is passed, handle may keep.
 func (s *stream) run(handle func(Message)) error {
 	for first := true; ; first = false {
-		m, err := s.read()
+		m, err := s.read(first)
 		if err == nil && first && m.Code != csm {
 			err = errNoCSM
 		}
@@ -84,10 +84,15 @@ func (s *stream) run(handle func(Message)) error {
 	}
 }
 
-// read waits for a message, pinging the peer once if none comes.
-func (s *stream) read() (Message, error) {
+// read waits for a message, pinging the peer once if none comes. The first one
+// is to come at once.
+func (s *stream) read(first bool) (Message, error) {
+	idle := s.idle
+	if first {
+		idle = min(idle, patience)
+	}
 	for pinged := false; ; pinged = true {
-		_ = s.conn.SetReadDeadline(time.Now().Add(s.idle))
+		_ = s.conn.SetReadDeadline(time.Now().Add(idle))
 		_, err := s.r.Peek(1)
 		if err == nil {
 			break
@@ -95,7 +100,10 @@ func (s *stream) read() (Message, error) {
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
 			return Message{}, err
 		}
-		if pinged {
+		switch {
+		case first:
+			return Message{}, errNoCSM
+		case pinged:
 			return Message{}, errSilent
 		}
 		if err := s.write(Message{Code: ping}); err != nil {

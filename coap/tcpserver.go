@@ -100,12 +100,16 @@ func (s *Server) serveStream(ctx context.Context, c net.Conn, peer Peer) {
 	t := &tcpServer{srv: s, s: newStream(c, s.limits.Frame, s.limits.IdleConn), peer: peer, turns: make(chan struct{}, s.limits.PeerHandlers)}
 	t.ctx, t.cancel = context.WithCancel(ctx)
 	if t.s.hello() == nil {
-		_ = t.s.run(t.request) // however it ends, the connection is over
+		// However it ends, the connection is over. Who releases it still wants to
+		// hear what it has asked for.
+		if err := t.s.run(t.request); errors.Is(err, errReleased) {
+			t.wg.Wait()
+		}
 	}
 	t.cancel()
-	s.observers.removeLink(t)
 	c.Close()
 	t.wg.Wait()
+	s.observers.removeLink(t)
 }
 
 // request answers a request. A peer whose handlers are all busy is not read
@@ -130,11 +134,14 @@ func (t *tcpServer) request(m Message) {
 	}
 	t.wg.Go(func() {
 		defer func() { <-t.turns }()
-		defer release()
 		answer := t.srv.answer(r, origin{link: t, to: route{peer: netip.AddrPort{}}, token: string(m.Token)})
+		release() // writing takes as long as the peer wants
 		answer.Token = m.Token
 		_ = t.s.write(answer) // an error ends the connection
 	})
 }
 
-func (t *tcpServer) notify(_ origin, m Message, done func(error)) { done(t.s.write(m)) }
+// notify does not wait until the peer reads: other observers do.
+func (t *tcpServer) notify(_ origin, m Message, done func(error)) {
+	go func() { done(t.s.write(m)) }()
+}

@@ -39,9 +39,9 @@ func newUDPServer(ctx context.Context, s *Server, sock socket, secure func() Pee
 // close ends what is under way and waits for handlers.
 func (u *udpServer) close() {
 	u.cancel()
+	u.wg.Wait()
 	u.srv.observers.removeLink(u)
 	u.layer.out.close()
-	u.wg.Wait()
 }
 
 // peer tells who sent something.
