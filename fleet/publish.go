@@ -97,13 +97,30 @@ func (f *Fleet) Publish(ctx context.Context, ns ota.Namespace, n Publication) (P
 		if len(out.Forced) > 0 {
 			out.Package.NoteForced(forced(ctx, tx, "publish", out.Forced))
 		}
-		return putRevision(tx, out, r)
+		if err := putRevision(tx, out, r); err != nil || !r.Forced {
+			return err
+		}
+		return offerAnew(tx, out.Package)
 	})
 	if err != nil {
 		return Published{}, err
 	}
 	f.warnForced(ctx, "publish", out.Package.ID, out.Forced)
 	return out, nil
+}
+
+// offerAnew tells devices that wait for a version that it has other files now.
+func offerAnew(tx ota.Tx, p ota.Package) error {
+	wait, err := tx.Updates(ota.UpdateFilter{Namespace: p.Namespace, Package: p.ID, Statuses: []ota.Status{ota.Pending}})
+	if err != nil {
+		return err
+	}
+	for _, u := range wait {
+		if err := putUpdate(tx, u); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // whole makes sure that the bytes are still there: nothing refers to them yet,

@@ -186,8 +186,12 @@ func TestANamedVersionThatUpdatesReferTo(t *testing.T) {
 	_, err := w.put(n, "f:c")
 	wantKind(t, err, ota.KindConflict, "conflicting_entity")
 	n.Force = true
+	before := w.lastEvent()
 	w.puts(n, "f:c", "app=1 f")
 	w.puts(n, "f:c", "app=1 f (as it was)")
+	if told := w.eventsSince(before, ota.UpdateChanged); len(told) != 1 || !strings.Contains(told[0], `"status":"Pending"`) {
+		t.Errorf("the device that waits is told %q", told)
+	}
 	if told := w.eventsSince(0, ota.PackageForced); len(told) != 1 || !strings.Contains(told[0], "updates refer to app=1") {
 		t.Errorf("told %q", told)
 	}
