@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -110,12 +111,12 @@ func TestSessionsLeaveNoObservers(t *testing.T) {
 // No handler runs to notify once its server has ended.
 func TestServersEndNotificationsToo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		running := 0
+		var running atomic.Int32
 		w := newWorld()
 		w.srv.Handler = HandlerFunc(func(rw ResponseWriter, r *Request) {
-			running++
+			running.Add(1)
 			time.Sleep(time.Second)
-			running--
+			running.Add(-1)
 			rw.Observable()
 		})
 		w.srv.init()
@@ -126,12 +127,12 @@ func TestServersEndNotificationsToo(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		w.srv.Changed("/")
 		synctest.Wait()
-		if running != 1 {
-			t.Fatalf("%d handlers run, want one", running)
+		if n := running.Load(); n != 1 {
+			t.Fatalf("%d handlers run, want one", n)
 		}
 		u.close()
-		if running != 0 {
-			t.Errorf("%d handlers run after the end", running)
+		if n := running.Load(); n != 0 {
+			t.Errorf("%d handlers run after the end", n)
 		}
 	})
 }
