@@ -150,13 +150,16 @@ func (t *talk) act(ctx context.Context, turn Turn) {
 	}
 }
 
-// unanswered takes back what the vehicle did not answer. What it has as a whole
-// it may still report.
+// unanswered takes back what the vehicle did not answer.
 func (t *talk) unanswered(ctx context.Context, units []Unit) {
-	var ids []ota.UpdateID
+	t.takeBack(ctx, t.letGo(units), fmt.Sprintf("the vehicle did not answer %d sends", Sends))
+}
+
+// letGo closes the files that did not leave as a whole, and returns whose they
+// are. What the vehicle has as a whole it may still report.
+func (t *talk) letGo(units []Unit) (ids []ota.UpdateID) {
 	for _, u := range units {
-		f := t.files[u]
-		switch {
+		switch f := t.files[u]; {
 		case f == nil:
 		case !f.sent.IsZero():
 			t.vehicle.Await(File{Unit: u, Chunks: ChunkCount(f.file.Size), Window: f.window}, f.sent)
@@ -165,7 +168,7 @@ func (t *talk) unanswered(ctx context.Context, units []Unit) {
 			ids = append(ids, f.update)
 		}
 	}
-	t.takeBack(ctx, ids, fmt.Sprintf("the vehicle did not answer %d sends", Sends))
+	return ids
 }
 
 func (t *talk) takeBack(ctx context.Context, ids []ota.UpdateID, reason string) {

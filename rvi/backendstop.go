@@ -27,17 +27,9 @@ func (t *talk) withdrawn(ctx context.Context, id ota.UpdateID) {
 	}
 	t.discard(gone)
 	turn := t.vehicle.Abort()
-	var others []ota.UpdateID
-	for _, u := range turn.Returned {
-		switch f := t.files[u]; {
-		case f == nil:
-		case !f.sent.IsZero():
-			t.vehicle.Await(File{Unit: u, Chunks: ChunkCount(f.file.Size), Window: f.window}, f.sent)
-		default:
-			t.discard(u)
-			delete(t.offered, f.update)
-			others = append(others, f.update)
-		}
+	others := t.letGo(turn.Returned)
+	for _, other := range others {
+		delete(t.offered, other)
 	}
 	if err := t.push.Interrupted(ctx, others); err != nil {
 		t.failed("updates cannot be taken back", err)
