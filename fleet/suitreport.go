@@ -26,6 +26,11 @@ func ReadReport(text []byte) (State, error) {
 		return s, nil
 	case suit.ReasonParse, suit.ReasonCOSE, suit.ReasonAlgorithm, suit.ReasonUnauthorised, suit.ReasonComponentUnauthorised, suit.ReasonSevering:
 		return s.with(stateIdle, ota.ValidationFailed), nil
+	case suit.ReasonCondition:
+		if r.Result.Record.Section == 0 { // no command asked: it is the sequence number
+			return s.with(stateIdle, ota.OldVersion), nil
+		}
+		return s.with(stateIdle, ota.ValidationFailed), nil
 	}
 	return s.with(stateIdle, ota.InstallFailed), nil
 }

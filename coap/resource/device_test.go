@@ -219,7 +219,7 @@ func TestASUITReport(t *testing.T) {
 	wantString(t, "of the second", report(suit.Report{Manifest: digest2}), "2.04 ")
 	wantString(t, "second", w.update(d, u2), "Finished")
 	wantString(t, "a failure", report(suit.Report{Manifest: digest, Result: &suit.Result{Code: -10, Reason: suit.ReasonCondition, Record: suit.Record{Section: 20}}}), "2.04 ")
-	if got := w.update(d, u1); !strings.HasPrefix(got, "Failed: INSTALL_FAILED: a condition does not hold") {
+	if got := w.update(d, u1); !strings.HasPrefix(got, "Failed: VALIDATION_FAILED: a condition does not hold") {
 		t.Errorf("first: %s", got)
 	}
 	if got := w.look(d.ID).Sequence; got != 4 {
