@@ -33,17 +33,53 @@ func (f *Fleet) AddConstrained(ctx context.Context, ns ota.Namespace, n NewConst
 		if d, err = f.addDevice(tx, ns, n.NewDevice); err != nil {
 			return err
 		}
-		switch {
-		case n.PSK:
-			key = ota.PSK{Identity: string(d.ID), Device: d.ID, Key: newKey()}
-		case n.Enrol:
-			key = ota.PSK{Identity: ota.EnrolmentOf(d.ID), Device: d.ID, Key: newKey()}
-		default:
+		if !n.PSK && !n.Enrol {
 			return nil
 		}
+		key = keyOf(d.ID, n.Enrol)
 		return tx.PutPSK(key)
 	})
 	return d, key, err
+}
+
+// keyOf makes a device's key, or one by which it enrols.
+func keyOf(id ota.DeviceID, enrol bool) ota.PSK {
+	identity := string(id)
+	if enrol {
+		identity = ota.EnrolmentOf(id)
+	}
+	return ota.PSK{Identity: identity, Device: id, Key: newKey()}
+}
+
+// NewKey gives a constrained device another key, which is told this once, or
+// one by which it enrols to get it. Whatever key it had ends, and so do its
+// sessions. It fails with KindNotFound (missing_device), or KindInvalid for a
+// device that is not constrained.
+func (f *Fleet) NewKey(ctx context.Context, ns ota.Namespace, id ota.DeviceID, enrol bool) (key ota.PSK, err error) {
+	err = f.write(ctx, func(tx ota.Tx) error {
+		d, err := device(tx, ns, id)
+		if err != nil {
+			return err
+		}
+		if d.Constrained == nil {
+			return ota.Invalid("%s is not a constrained device: it has client credentials, and no key", d.Name)
+		}
+		for _, identity := range []string{string(id), ota.EnrolmentOf(id)} {
+			if err := tx.DeletePSK(identity); err != nil && ota.KindOf(err) != ota.KindNotFound {
+				return err
+			}
+		}
+		key = keyOf(id, enrol)
+		if err := tx.PutPSK(key); err != nil {
+			return err
+		}
+		return tell(tx, ota.DeviceRekeyed, d, "", map[string]string{"by": ota.Actor(ctx)})
+	})
+	if err != nil {
+		return ota.PSK{}, err
+	}
+	f.KeyGone(id)
+	return key, nil
 }
 
 // ClassIDs are a device's vendor and class as UUIDs, by which manifests name
@@ -104,7 +140,7 @@ func (f *Fleet) Enrol(ctx context.Context, identity string, c Claim) (key ota.PS
 		if err := tx.DeletePSK(identity); err != nil {
 			return err
 		}
-		key = ota.PSK{Identity: string(d.ID), Device: d.ID, Key: newKey()}
+		key = keyOf(d.ID, false)
 		if err := tx.PutPSK(key); err != nil {
 			return err
 		}

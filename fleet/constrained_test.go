@@ -1,6 +1,7 @@
 package fleet_test
 
 import (
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -109,4 +110,50 @@ func TestATokenIsGoodOnce(t *testing.T) {
 	if waiting, err := w.ConstrainedWaiting(w.ctx); err != nil || len(waiting) != 0 {
 		t.Errorf("%v, %v", waiting, err)
 	}
+}
+
+func TestAnotherKey(t *testing.T) {
+	w := newWorld(t)
+	n := small("node")
+	n.Enrol = true
+	d, token, err := w.AddConstrained(w.ctx, ns, n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Who has HTTP credentials too keeps what it has over coaps.
+	if _, _, err := w.NewCredential(w.ctx, ns, d.ID); err != nil {
+		t.Fatal(err)
+	}
+	wantString(t, "ended", strings.Join(w.gone, ", "), "credential "+string(d.ID))
+	key, err := w.NewKey(w.ctx, ns, d.ID, false)
+	if err != nil || key.Identity != string(d.ID) || len(key.Key) < 20 {
+		t.Fatalf("%+v, %v", key, err)
+	}
+	_, err = w.Enrol(w.ctx, token.Identity, fleet.Claim{})
+	wantKind(t, err, ota.KindForbidden, "enrolled")
+	again, err := w.NewKey(w.ctx, ns, d.ID, false)
+	if k, _, e := w.PSK(w.ctx, key.Identity); err != nil || e != nil || k != again || again.Key == key.Key {
+		t.Errorf("%v, %v", err, e)
+	}
+	token, err = w.NewKey(w.ctx, ns, d.ID, true)
+	if err != nil || !ota.IsEnrolment(token.Identity) {
+		t.Errorf("%+v, %v", token, err)
+	}
+	_, _, err = w.PSK(w.ctx, string(d.ID))
+	wantKind(t, err, ota.KindUnauthenticated, "unknown_identity")
+	if k, err := w.Enrol(w.ctx, token.Identity, fleet.Claim{}); err != nil || k.Key == again.Key {
+		t.Errorf("%v", err)
+	}
+	if len(w.gone) != 4 || w.gone[3] != "key "+string(d.ID) || len(w.eventsSince(0, ota.DeviceRekeyed)) != 3 {
+		t.Errorf("ended %q", w.gone)
+	}
+	for _, told := range w.eventsSince(0, ota.DeviceRekeyed) {
+		if strings.Contains(told, again.Key) {
+			t.Error("the log has the key")
+		}
+	}
+	_, err = w.NewKey(w.ctx, ns, w.device("car"), false)
+	wantKind(t, err, ota.KindInvalid, "invalid_entity")
+	_, err = w.NewKey(w.ctx, "elsewhere", d.ID, false)
+	wantKind(t, err, ota.KindNotFound, "missing_device")
 }

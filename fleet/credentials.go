@@ -26,7 +26,7 @@ func (f *Fleet) NewCredential(ctx context.Context, ns ota.Namespace, id ota.Devi
 	if err != nil {
 		return "", "", err
 	}
-	f.DeviceGone(id)
+	f.CredentialGone(id)
 	return clientID, secret, nil
 }
 

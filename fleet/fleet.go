@@ -53,9 +53,9 @@ type Options struct {
 	// that can stop them, once it hears ota.Withdrawn; nil: none can.
 	Stoppable func(ota.DeviceID, ota.UpdateID) bool
 
-	// DeviceGone is called once a device has been removed or its credential
-	// replaced: whatever proves its identity ends now.
-	DeviceGone func(ota.DeviceID)
+	// These are called once a device has been removed, its credential replaced,
+	// or its key for coaps: what was proven by that ends now.
+	DeviceGone, CredentialGone, KeyGone func(ota.DeviceID)
 
 	Log   *slog.Logger
 	Now   func() time.Time
@@ -83,8 +83,10 @@ func New(o Options) *Fleet {
 	if o.MaxUpload == 0 {
 		o.MaxUpload = DefaultMaxUpload
 	}
-	if o.DeviceGone == nil {
-		o.DeviceGone = func(ota.DeviceID) {}
+	for _, gone := range []*func(ota.DeviceID){&o.DeviceGone, &o.CredentialGone, &o.KeyGone} {
+		if *gone == nil {
+			*gone = func(ota.DeviceID) {}
+		}
 	}
 	if o.CoAPRoot == nil {
 		o.CoAPRoot = func() string { return "" }

@@ -22,7 +22,7 @@ type world struct {
 	t    *testing.T
 	ctx  context.Context
 	now  time.Time
-	gone []ota.DeviceID
+	gone []string // what ended, and whose
 }
 
 func newWorld(t *testing.T, change ...func(*fleet.Options)) *world {
@@ -40,8 +40,10 @@ func newWorld(t *testing.T, change ...func(*fleet.Options)) *world {
 	n := 0
 	o := fleet.Options{
 		Store: st, Blobs: blobs, Now: clock,
-		NewID:      func() string { n++; return fmt.Sprintf("00000000-0000-7000-8000-%012d", n) },
-		DeviceGone: func(id ota.DeviceID) { w.gone = append(w.gone, id) },
+		NewID:          func() string { n++; return fmt.Sprintf("00000000-0000-7000-8000-%012d", n) },
+		DeviceGone:     func(id ota.DeviceID) { w.gone = append(w.gone, "device "+string(id)) },
+		CredentialGone: func(id ota.DeviceID) { w.gone = append(w.gone, "credential "+string(id)) },
+		KeyGone:        func(id ota.DeviceID) { w.gone = append(w.gone, "key "+string(id)) },
 	}
 	for _, c := range change {
 		c(&o)

@@ -59,7 +59,7 @@ func TestRemovingADeviceEndsItsIdentityAndLeavesNothing(t *testing.T) {
 	if err := w.RemoveDevice(w.ctx, ns, car); err != nil {
 		t.Fatal(err)
 	}
-	if len(w.gone) != 1 || w.gone[0] != car {
+	if len(w.gone) != 1 || w.gone[0] != "device "+string(car) {
 		t.Fatalf("told gone: %v", w.gone)
 	}
 	_, err = w.Authenticate(w.ctx, id, secret)

@@ -44,7 +44,7 @@ const (
 	tellPatience = 20 * time.Second // for one device; long enough to say it four times (RFC 7252 4.2)
 	allPatience  = 100 * time.Second
 	defaultPort  = ":5683"
-	triggerPath  = "/suit/trigger"  // ota-server.md 4.2
+	triggerPath  = "/suit/trigger" // ota-server.md 4.2
 )
 
 // Notify tells devices where a manifest is, and waits for what each says. It

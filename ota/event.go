@@ -27,6 +27,7 @@ const (
 	DeviceActivated  EventType = "DeviceActivated" // seen for the first time
 	DeviceDeleted    EventType = "DeviceDeleted"
 	DeviceEnrolled   EventType = "DeviceEnrolled" // it got the key by which it proves who it is
+	DeviceRekeyed    EventType = "DeviceRekeyed"  // an operator gave it another key; Data is {"by"}
 	DeviceBlocked    EventType = "DeviceBlocked"
 	DeviceUnblocked  EventType = "DeviceUnblocked"
 	InventoryChanged EventType = "InventoryChanged"

@@ -56,6 +56,8 @@ type ConstrainedKeys struct {
 func (a *api) constrained() {
 	handle(a, huma.Operation{OperationID: "add-constrained-device", Method: http.MethodPost, Path: "/devices/constrained", Tags: []string{"devices"},
 		DefaultStatus: 201, Summary: "Register a microcontroller that speaks CoAP"}, a.addConstrained)
+	handle(a, huma.Operation{OperationID: "renew-key", Method: http.MethodPost, Path: "/devices/{uuid}/psk", Tags: []string{"devices"},
+		DefaultStatus: 201, Summary: "Give a microcontroller another key for coaps; the old one and its sessions end"}, a.renewKey)
 }
 
 func (a *api) addConstrained(ctx context.Context, in *struct {
@@ -69,9 +71,20 @@ func (a *api) addConstrained(ctx context.Context, in *struct {
 		Constrained: ota.Constrained{Vendor: t.Vendor, Class: t.Class, Plain: t.PlainCoAP, Address: t.Address},
 		PSK:         t.PSK, Enrol: t.Enrol,
 	})
-	keys := ConstrainedKeys{UUID: string(d.ID), PSKIdentity: key.Identity, PSKKey: key.Key}
-	if t.Enrol {
-		keys.PSKKey, keys.EnrolToken = "", key.Key
+	return answer(fromKey(d.ID, key), err)
+}
+
+func (a *api) renewKey(ctx context.Context, in *struct {
+	OneDevice
+	Enrol bool `query:"enrol" doc:"make a token by which it gets its key by itself, once, instead"`
+}) (*body[ConstrainedKeys], error) {
+	key, err := a.fleet.NewKey(ctx, in.ns(), in.id(), in.Enrol)
+	return answer(fromKey(in.id(), key), err)
+}
+
+func fromKey(id ota.DeviceID, k ota.PSK) ConstrainedKeys {
+	if ota.IsEnrolment(k.Identity) {
+		return ConstrainedKeys{UUID: string(id), PSKIdentity: k.Identity, EnrolToken: k.Key}
 	}
-	return answer(keys, err)
+	return ConstrainedKeys{UUID: string(id), PSKIdentity: k.Identity, PSKKey: k.Key}
 }

@@ -26,6 +26,7 @@
 //	                 and blocked
 //	…/system_info    is stored as it came, without "id-nr"
 //	…/credentials    POST is ours: new client id and secret for POST /token
+//	…/psk            POST is ours: a new key for coaps
 //	/device_count    groupIds is empty as long as there are no groups
 //	/package_stats   counts one namespace only
 //	/packages        PUT answers 409 if the id has updates and other bytes, unless force=true; exactly one

@@ -171,7 +171,14 @@ func TestEverythingDocumentedIsServed(t *testing.T) {
 		got.Constrained.VendorID != "cfbff0d1-9375-5685-968c-48ce8b15ae17" || strings.Contains(told.text, node.PSKKey) {
 		t.Errorf("%+v, %s", node, told.text)
 	}
+	if got := into[operator.ConstrainedKeys](t, w.ask("POST", "/api/v1/devices/"+node.UUID+"/psk", "", 201)); got.PSKKey == "" || got.PSKKey == node.PSKKey || got.EnrolToken != "" {
+		t.Errorf("%+v", got)
+	}
+	if got := into[operator.ConstrainedKeys](t, w.ask("POST", "/api/v1/devices/"+node.UUID+"/psk?enrol=true", "", 201)); got.PSKKey != "" || got.EnrolToken == "" {
+		t.Errorf("%+v", got)
+	}
 	other := w.device("other")
+	w.refused("POST", "/api/v1/devices/"+other+"/psk", "", 400, "invalid_entity")
 	w.ask("POST", "/api/v1/devices/"+other+"/system_info", `{}`, 201)
 	w.refused("POST", "/api/v1/devices/"+other+"/system_info", `{}`, 409, "conflicting_entity")
 

@@ -58,7 +58,7 @@ func start(t *testing.T, change ...func(*fleet.Options)) *world {
 		Store: st, Blobs: blobs, Now: clock, MaxUpload: 1 << 20,
 		Trigger: agreeable{}, CoAPRoot: func() string { return "coap://[::1]:5683" },
 		NewID:      func() string { n++; return fmt.Sprintf("00000000-0000-7000-8000-%012d", n) },
-		DeviceGone: func(id ota.DeviceID) { tokens.Revoke(id) },
+		DeviceGone: func(id ota.DeviceID) { tokens.Revoke(id) }, CredentialGone: func(id ota.DeviceID) { tokens.Revoke(id) },
 	}
 	for _, c := range change {
 		c(&o)

@@ -52,7 +52,7 @@ func (s *constrained) check(config string) error {
 	return nil
 }
 
-// keys are told of a new microcontroller, this once.
+// keys are told of a microcontroller, this once.
 type keys struct {
 	UUID        string `json:"uuid"`
 	PSKIdentity string `json:"psk_identity,omitempty"`
@@ -75,8 +75,32 @@ func (o *options) addConstrained(c *cobra.Command, device client.DeviceT, s cons
 	if err != nil {
 		return err
 	}
+	return o.showKeys(c, told)
+}
+
+func (o *options) showKeys(c *cobra.Command, told client.ConstrainedKeys) error {
 	k := keys{told.Uuid.String(), said(told.PskIdentity), said(told.PskKey), said(told.EnrolToken)}
 	return o.show(c, k, k.print)
+}
+
+func devicePSK(o *options) *cobra.Command {
+	var enrol bool
+	c := one(o, cobra.Command{
+		Use: "psk", Short: "Give a microcontroller another key for coaps",
+		Example: "  updraft device psk node-1\n  updraft device psk node-1 --enrol",
+	}, func(c *cobra.Command, api *client.Client, d client.Device) error {
+		told, err := read[client.ConstrainedKeys](api.RenewKey(c.Context(), d.Uuid, &client.RenewKeyParams{Enrol: &enrol}))
+		if err != nil {
+			return err
+		}
+		return o.showKeys(c, told)
+	})
+	c.Long += `
+
+The key is printed now and never again. The one it had is good no more, nor is a
+token by which it was to enrol, and sessions that were begun with them end.`
+	c.Flags().BoolVar(&enrol, "enrol", false, "make a token by which it gets its key by itself, once, instead")
+	return c
 }
 
 // optional is nil for "".

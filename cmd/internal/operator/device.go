@@ -19,7 +19,7 @@ import (
 
 func deviceCommands(o *options) *cobra.Command {
 	return group("device", "Register devices and look at them",
-		deviceAdd(o), deviceList(o), deviceShow(o), deviceRemove(o), deviceBlock(o), deviceUnblock(o), deviceSync(o))
+		deviceAdd(o), deviceList(o), deviceShow(o), deviceRemove(o), deviceBlock(o), deviceUnblock(o), deviceSync(o), devicePSK(o))
 }
 
 // one makes a command about one device, named by its argument D.

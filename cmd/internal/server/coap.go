@@ -150,6 +150,16 @@ func (c *constrained) links() []ota.Link {
 func (c *constrained) gone(id ota.DeviceID) {
 	if c != nil {
 		c.door.Gone(id)
+		c.rekeyed(id)
+	}
+}
+
+// rekeyed tells that a device's key is good no more: nor is what it began.
+func (c *constrained) rekeyed(id ota.DeviceID) {
+	if c != nil {
+		c.server.End(func(p coap.Peer) bool {
+			return p.Security == coap.PSK && (p.Identity == string(id) || p.Identity == ota.EnrolmentOf(id))
+		})
 	}
 }
 

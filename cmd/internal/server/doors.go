@@ -56,18 +56,22 @@ func isConversation(path string) bool {
 // open puts the rooms together and returns the way in.
 func (s *server) open(db ota.Store, blobs ota.Blobs, keys []ed25519.PublicKey, suitKeys []suit.Key) (http.Handler, error) {
 	var issuer *token.Issuer // made below, as it asks the fleet
+	revoke := func(id ota.DeviceID) {
+		if issuer != nil {
+			issuer.Revoke(id)
+		}
+	}
 	s.fleet = fleet.New(fleet.Options{
 		Store: db, Blobs: blobs, TrustedKeys: keys, MaxUpload: int64(s.MaxUpload),
 		PackageName: s.PackageName.Regexp, PackageVersion: s.PackageVersion.Regexp,
 		SUITKeys: suitKeys, RequireSUIT: s.RequireSUIT, CoAPRoot: s.coapRoot, Trigger: new(resource.Trigger),
 		Stoppable: func(id ota.DeviceID, update ota.UpdateID) bool { return s.vehicles.sending(id, update) },
 		DeviceGone: func(id ota.DeviceID) {
-			if issuer != nil {
-				issuer.Revoke(id)
-			}
+			revoke(id)
 			s.vehicles.gone(id)
 			s.small.gone(id)
 		},
+		CredentialGone: revoke, KeyGone: func(id ota.DeviceID) { s.small.rekeyed(id) },
 		Log: s.log, Now: s.Now,
 	})
 	s.health.auth, s.health.ask = s.Auth, s.fleet.Ready

@@ -909,6 +909,13 @@ type ListDevicePackagesParams struct {
 	XAtsNamespace *string `json:"x-ats-namespace,omitempty"`
 }
 
+// RenewKeyParams defines parameters for RenewKey.
+type RenewKeyParams struct {
+	// Enrol make a token by which it gets its key by itself, once, instead
+	Enrol         *bool   `form:"enrol,omitempty" json:"enrol,omitempty"`
+	XAtsNamespace *string `json:"x-ats-namespace,omitempty"`
+}
+
 // GetPublicCredentialsParams defines parameters for GetPublicCredentials.
 type GetPublicCredentialsParams struct {
 	XAtsNamespace *string `json:"x-ats-namespace,omitempty"`
@@ -1283,6 +1290,11 @@ type ClientInterface interface {
 
 	// ListDevicePackages performs a GET /api/v1/devices/{uuid}/packages (the `ListDevicePackages` operationId) request.
 	ListDevicePackages(ctx context.Context, uuid openapi_types.UUID, params *ListDevicePackagesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RenewKey Give a microcontroller another key for coaps; the old one and its sessions end
+	//
+	// Corresponds with POST /api/v1/devices/{uuid}/psk (the `RenewKey` operationId).
+	RenewKey(ctx context.Context, uuid openapi_types.UUID, params *RenewKeyParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetPublicCredentials performs a GET /api/v1/devices/{uuid}/public_credentials (the `GetPublicCredentials` operationId) request.
 	GetPublicCredentials(ctx context.Context, uuid openapi_types.UUID, params *GetPublicCredentialsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1756,6 +1768,21 @@ func (c *Client) RenewCredentials(ctx context.Context, uuid openapi_types.UUID, 
 // ListDevicePackages performs a GET /api/v1/devices/{uuid}/packages (the `ListDevicePackages` operationId) request.
 func (c *Client) ListDevicePackages(ctx context.Context, uuid openapi_types.UUID, params *ListDevicePackagesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListDevicePackagesRequest(c.Server, uuid, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RenewKey Give a microcontroller another key for coaps; the old one and its sessions end
+//
+// Corresponds with POST /api/v1/devices/{uuid}/psk (the `RenewKey` operationId).
+func (c *Client) RenewKey(ctx context.Context, uuid openapi_types.UUID, params *RenewKeyParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRenewKeyRequest(c.Server, uuid, params)
 	if err != nil {
 		return nil, err
 	}
@@ -3366,6 +3393,82 @@ func NewListDevicePackagesRequest(server string, uuid openapi_types.UUID, params
 	return req, nil
 }
 
+// NewRenewKeyRequest constructs an http.Request for the RenewKey method
+func NewRenewKeyRequest(server string, uuid openapi_types.UUID, params *RenewKeyParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "uuid", uuid, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/devices/%s/psk", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Enrol != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "enrol", *params.Enrol, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.XAtsNamespace != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "x-ats-namespace", *params.XAtsNamespace, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("x-ats-namespace", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewGetPublicCredentialsRequest constructs an http.Request for the GetPublicCredentials method
 func NewGetPublicCredentialsRequest(server string, uuid openapi_types.UUID, params *GetPublicCredentialsParams) (*http.Request, error) {
 	var err error
@@ -4897,6 +5000,13 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	ListDevicePackagesWithResponse(ctx context.Context, uuid openapi_types.UUID, params *ListDevicePackagesParams, reqEditors ...RequestEditorFn) (*ListDevicePackagesResponse, error)
 
+	// RenewKeyWithResponse Give a microcontroller another key for coaps; the old one and its sessions end
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/devices/{uuid}/psk (the `RenewKey` operationId).
+	RenewKeyWithResponse(ctx context.Context, uuid openapi_types.UUID, params *RenewKeyParams, reqEditors ...RequestEditorFn) (*RenewKeyResponse, error)
+
 	// GetPublicCredentialsWithResponse performs a GET /api/v1/devices/{uuid}/public_credentials (the `GetPublicCredentials` operationId) request.
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -6039,6 +6149,54 @@ func (r ListDevicePackagesResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ListDevicePackagesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type RenewKeyResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *ConstrainedKeys
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r RenewKeyResponse) GetJSON201() *ConstrainedKeys {
+	return r.JSON201
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r RenewKeyResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RenewKeyResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RenewKeyResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RenewKeyResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RenewKeyResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -7219,6 +7377,19 @@ func (c *ClientWithResponses) ListDevicePackagesWithResponse(ctx context.Context
 	return ParseListDevicePackagesResponse(rsp)
 }
 
+// RenewKeyWithResponse Give a microcontroller another key for coaps; the old one and its sessions end
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/devices/{uuid}/psk (the `RenewKey` operationId).
+func (c *ClientWithResponses) RenewKeyWithResponse(ctx context.Context, uuid openapi_types.UUID, params *RenewKeyParams, reqEditors ...RequestEditorFn) (*RenewKeyResponse, error) {
+	rsp, err := c.RenewKey(ctx, uuid, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRenewKeyResponse(rsp)
+}
+
 // GetPublicCredentialsWithResponse performs a GET /api/v1/devices/{uuid}/public_credentials (the `GetPublicCredentials` operationId) request.
 //
 // Returns a wrapper object for the known response body format(s).
@@ -8176,6 +8347,39 @@ func ParseListDevicePackagesResponse(rsp *http.Response) (*ListDevicePackagesRes
 			return nil, err
 		}
 		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseRenewKeyResponse parses an HTTP response from a RenewKeyWithResponse call
+func ParseRenewKeyResponse(rsp *http.Response) (*RenewKeyResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RenewKeyResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest ConstrainedKeys
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem
