@@ -10,7 +10,9 @@ type Limits struct {
 	// Unfinished requests of all peers, in bytes; 8 MiB. A peer may have two.
 	Bodies int
 
-	Handlers     int // handlers running at once; 256. Peers whose address is not proven get half of them
+	// Handlers running at once; 256. Hosts get half of them at most, and so do
+	// all peers together whose address is not proven.
+	Handlers     int
 	PeerHandlers int // of these, for one peer; 8
 
 	Exchanges     int // answers kept for repeated requests, of proven and unproven addresses each; 16384
@@ -22,7 +24,7 @@ type Limits struct {
 	Queue         int // confirmable messages waiting for one peer; 16
 	Queues        int // and for all peers; 65536
 
-	Proven    int           // addresses remembered as proven; 65536
+	Proven    int           // addresses remembered as proven, an eighth of them of one host; 65536
 	ProvenFor time.Duration // and for how long after their last proof; 10 min
 	// Answers of more bytes than this go to proven addresses only; 136
 	// (RFC 9175 2.4).
@@ -35,10 +37,10 @@ type Limits struct {
 	// datagrams wait that some must be ignored; 10000.
 	Overload int
 
-	// DTLS sessions of a socket, and TCP connections of a listener; 16384. One
-	// address may have an eighth of the connections.
+	// DTLS sessions of a socket, and TCP connections of a listener; 16384. A host,
+	// which is an IPv4 address or a /64, may have an eighth of them.
 	Sessions    int
-	Handshakes  int           // DTLS or TLS handshakes under way, an eighth of them for one address; 256
+	Handshakes  int           // DTLS or TLS handshakes under way, an eighth of them for one host; 256
 	Handshake   time.Duration // how long one may take; 10 s
 	IdleSession time.Duration // a DTLS session that was silent for so long ends; 24 h
 	IdleConn    time.Duration // a TCP connection; 10 min

@@ -1,6 +1,7 @@
 package coap
 
 import (
+	"container/list"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -21,14 +22,21 @@ type proofs struct {
 	life time.Duration
 
 	mu     sync.RWMutex
-	proven map[netip.AddrPort]time.Time // until when
+	proven map[netip.AddrPort]*list.Element // of byAge
+	byAge  list.List                        // of proof, the next to expire first
+	hosts  map[netip.Addr]int               // how many each has
+}
+
+type proof struct {
+	addr  netip.AddrPort
+	until time.Time
 }
 
 // echoLife is how long an Echo value may take to come back.
 const echoLife = 2 * time.Minute
 
 func newProofs(l Limits) *proofs {
-	p := &proofs{max: l.Proven, life: l.ProvenFor, proven: make(map[netip.AddrPort]time.Time)}
+	p := &proofs{max: l.Proven, life: l.ProvenFor, proven: make(map[netip.AddrPort]*list.Element), hosts: make(map[netip.Addr]int)}
 	_, _ = rand.Read(p.key[:]) // never fails
 	return p
 }
@@ -53,7 +61,9 @@ func (p *proofs) value(addr netip.AddrPort, unix uint32) (v [12]byte) {
 	return v
 }
 
-// prove remembers addr if value is a fresh Echo value for it.
+// prove reports whether value is a fresh Echo value for addr. If so, it is
+// remembered, unless its host has enough that are: that one proves itself again
+// with each request, and not all others in its place.
 func (p *proofs) prove(addr netip.AddrPort, value []byte, now time.Time) bool {
 	if len(value) != 12 {
 		return false
@@ -66,22 +76,44 @@ func (p *proofs) prove(addr netip.AddrPort, value []byte, now time.Time) bool {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.proven) >= p.max {
-		for other := range p.proven { // any: it proves itself again
-			delete(p.proven, other)
-			break
-		}
-	}
-	p.proven[addr] = now.Add(p.life)
+	p.remember(addr, now)
 	return true
+}
+
+func (p *proofs) remember(addr netip.AddrPort, now time.Time) {
+	p.forget(p.proven[addr])
+	for first := p.byAge.Front(); first != nil && !now.Before(first.Value.(proof).until); first = p.byAge.Front() {
+		p.forget(first)
+	}
+	host := hostOf(addr.Addr())
+	if p.hosts[host] >= max(p.max/8, 1) {
+		return
+	}
+	if len(p.proven) >= p.max {
+		p.forget(p.byAge.Front())
+	}
+	p.proven[addr] = p.byAge.PushBack(proof{addr, now.Add(p.life)})
+	p.hosts[host]++
+}
+
+func (p *proofs) forget(e *list.Element) {
+	if e == nil {
+		return
+	}
+	addr := p.byAge.Remove(e).(proof).addr
+	delete(p.proven, addr)
+	host := hostOf(addr.Addr())
+	if p.hosts[host]--; p.hosts[host] == 0 {
+		delete(p.hosts, host)
+	}
 }
 
 // has reports whether addr has proven itself lately.
 func (p *proofs) has(addr netip.AddrPort, now time.Time) bool {
 	p.mu.RLock()
-	until, ok := p.proven[addr]
-	p.mu.RUnlock()
-	return ok && now.Before(until)
+	defer p.mu.RUnlock()
+	e, ok := p.proven[addr]
+	return ok && now.Before(e.Value.(proof).until)
 }
 
 // buckets limit how many bytes are sent beyond what was received, for each

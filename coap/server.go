@@ -28,8 +28,8 @@ type Server struct {
 	content   ContentHandler // nil if Handler is none
 	proofs    *proofs
 	buckets   *buckets
-	slots     chan struct{} // for running handlers
-	unproven  chan struct{} // of them, for unproven addresses
+	slots     *turns // for running handlers
+	unproven  *turns // of them, for unproven addresses
 	bodies    *bodies
 	observers *observers
 	sessions  sessions
@@ -47,8 +47,9 @@ func (s *Server) init() {
 		s.content, _ = s.Handler.(ContentHandler)
 		s.proofs = newProofs(s.limits)
 		s.buckets = newBuckets(s.limits.UnprovenRate)
-		s.slots = make(chan struct{}, s.limits.Handlers)
-		s.unproven = make(chan struct{}, max(s.limits.Handlers/2, 1))
+		s.slots = newShares(s.limits.Handlers, s.limits.Handlers/2)
+		half := max(s.limits.Handlers/2, 1)
+		s.unproven = newShares(half, half/2)
 		s.bodies = newBodies(s.limits)
 		s.observers = newObservers(s)
 	})
@@ -93,27 +94,21 @@ func (s *Server) hasTime(now time.Time) bool {
 }
 
 // occupy takes a slot for a handler; release gives it back. ok is false if
-// there are too many running.
-func (s *Server) occupy(proven bool) (release func(), ok bool) {
-	if !proven {
-		select {
-		case s.unproven <- struct{}{}:
-		default:
-			return nil, false
-		}
+// there are too many running, for all or for this host.
+func (s *Server) occupy(host netip.Addr, proven bool) (release func(), ok bool) {
+	if !proven && !s.unproven.take(host) {
+		return nil, false
 	}
-	select {
-	case s.slots <- struct{}{}:
-	default:
+	if !s.slots.take(host) {
 		if !proven {
-			<-s.unproven
+			s.unproven.give(host)
 		}
 		return nil, false
 	}
 	return func() {
-		<-s.slots
+		s.slots.give(host)
 		if !proven {
-			<-s.unproven
+			s.unproven.give(host)
 		}
 	}, true
 }

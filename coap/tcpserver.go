@@ -124,7 +124,7 @@ func (t *tcpServer) request(m Message) {
 		return
 	}
 	t.turns <- struct{}{}
-	release, ok := t.srv.occupy(true)
+	release, ok := t.srv.occupy(t.peer.Addr.Addr(), true)
 	if !ok {
 		<-t.turns
 		busy := overloaded()

@@ -5,23 +5,29 @@ import (
 	"sync"
 )
 
-// turns are shared by all addresses, and no address has more than an eighth
-// of them: a whole network may hide behind one.
+// turns are shared by all hosts, of which none has more than each.
 type turns struct {
-	max int
+	max, each int
 
 	mu    sync.Mutex
 	taken int
 	by    map[netip.Addr]int
 }
 
-func newTurns(max int) *turns { return &turns{max: max, by: make(map[netip.Addr]int)} }
+// newTurns gives no host more than an eighth: a whole network may hide behind
+// one address.
+func newTurns(n int) *turns { return newShares(n, n/8) }
+
+func newShares(n, each int) *turns {
+	return &turns{max: n, each: max(each, 1), by: make(map[netip.Addr]int)}
+}
 
 // take takes a turn, if there is one, to be given back.
 func (t *turns) take(a netip.Addr) bool {
+	a = hostOf(a)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.taken >= t.max || t.by[a] >= max(t.max/8, 1) {
+	if t.taken >= t.max || t.by[a] >= t.each {
 		return false
 	}
 	t.taken++
@@ -30,10 +36,21 @@ func (t *turns) take(a netip.Addr) bool {
 }
 
 func (t *turns) give(a netip.Addr) {
+	a = hostOf(a)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.taken--
 	if t.by[a]--; t.by[a] == 0 {
 		delete(t.by, a)
 	}
+}
+
+// hostOf is what counts as one host: an IPv4 address, or the /64 that everybody
+// with IPv6 has at least.
+func hostOf(a netip.Addr) netip.Addr {
+	if a = a.Unmap().WithZone(""); !a.Is6() {
+		return a
+	}
+	network, _ := a.Prefix(64) // of IPv6 without zone: never fails
+	return network.Addr()
 }

@@ -89,7 +89,7 @@ func (u *udpServer) request(s *scratch, m *Message, from route) {
 		}
 		return
 	case fresh:
-		if release, ok := u.srv.occupy(r.Peer.Proven); ok {
+		if release, ok := u.srv.occupy(r.Peer.Addr.Addr(), r.Peer.Proven); ok {
 			c := &call{u: u, seen: x, e: e, m: m.clone(), r: r.clone(), from: from, size: size, release: release}
 			u.wg.Go(c.run)
 			return
