@@ -67,10 +67,22 @@ func listPackages(w io.Writer, packages []client.Package) {
 	now := time.Now()
 	rows := make([][]string, len(packages))
 	for i, p := range packages {
-		rows[i] = []string{p.Id.Name, p.Id.Version, size(p.Size), signed(p), ago(p.CreatedAt, now), said(p.Vendor), said(p.Description)}
+		rows[i] = []string{p.Id.Name, p.Id.Version, wholeSize(p), signed(p), ago(p.CreatedAt, now), said(p.Vendor), said(p.Description)}
 	}
 	list(w, "There are no packages yet: updraft package add publishes one.",
 		[]string{"name", "version", "size", "signed", "published", "vendor", "description"}, rows)
+}
+
+// wholeSize is that of all files.
+func wholeSize(p client.Package) string {
+	if p.Artifacts == nil {
+		return size(p.Size)
+	}
+	var sum int64
+	for _, a := range *p.Artifacts {
+		sum += a.Size
+	}
+	return fmt.Sprintf("%s in %d files", size(sum), len(*p.Artifacts))
 }
 
 func signed(p client.Package) string {
@@ -82,9 +94,13 @@ func signed(p client.Package) string {
 
 func printPackage(w io.Writer, p client.Package) {
 	now := time.Now()
+	whole, sum := fmt.Sprintf("%s (%d bytes)", size(p.Size), p.Size), p.Sha256
+	if p.Artifacts != nil { // which are told below
+		whole, sum = wholeSize(p), ""
+	}
 	facts(w, [][2]string{
 		{"name", p.Id.Name}, {"version", p.Id.Version}, {"vendor", said(p.Vendor)}, {"description", said(p.Description)},
-		{"size", fmt.Sprintf("%s (%d bytes)", size(p.Size), p.Size)}, {"sha256", p.Sha256}, {"signature", said(p.Signature)},
+		{"size", whole}, {"sha256", sum}, {"signature", said(p.Signature)},
 		{"published", at(p.CreatedAt, now)}, {"uuid", p.Uuid.String()},
 	})
 	if p.Artifacts != nil {
@@ -133,50 +149,6 @@ func packageRemove(o *options) *cobra.Command {
 		}
 		return o.show(c, p, func(w io.Writer) { fmt.Fprintf(w, "removed %s=%s\n", p.Id.Name, p.Id.Version) })
 	})
-}
-
-func packageGet(o *options) *cobra.Command {
-	var out string
-	c := onePackage(o, cobra.Command{
-		Use:   "get NAME=VERSION [FILE]",
-		Short: "Download a package's file",
-		Long: `Download a package's file to FILE (or --out FILE; NAME-VERSION unless given),
-which appears there once all of it has arrived and is what was published.`,
-		Example: "  updraft package get nginx=1.22.1-9 nginx.deb",
-	}, 2, func(c *cobra.Command, api *client.Client, p client.Package, rest []string) error {
-		path := out
-		switch {
-		case len(rest) == 1 && out != "":
-			return usage.Errorf("give FILE or --out, not both")
-		case len(rest) == 1:
-			path = rest[0]
-		case out == "":
-			path = p.Id.Name + "-" + p.Id.Version
-		}
-		if err := fetch(c, api, p, path); err != nil {
-			return err
-		}
-		doc := struct {
-			client.Package
-			File string `json:"file"`
-		}{p, path}
-		return o.show(c, doc, func(w io.Writer) { fmt.Fprintf(w, "%s  %s, SHA-256 %s\n", path, size(p.Size), p.Sha256) })
-	})
-	c.Flags().StringVar(&out, "out", "", "write to this `file`")
-	return c
-}
-
-func fetch(c *cobra.Command, api *client.Client, p client.Package, path string) error {
-	resp, err := api.GetPackageFile(c.Context(), p.Id.Name, p.Id.Version, nil)
-	if err := check(resp, err); err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	want := ota.Sums{Size: p.Size, SHA256: ota.Digest(p.Sha256)}
-	if err := save(path, resp.Body, want, progress(c.ErrOrStderr(), "downloading", p.Size)); err != nil {
-		return fmt.Errorf("download %s=%s: %w", p.Id.Name, p.Id.Version, err)
-	}
-	return nil
 }
 
 // publication is what an operator says of a package to be published.
