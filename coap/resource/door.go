@@ -90,6 +90,10 @@ const maxDiagnostic = 100
 // not told.
 func (d *Door) refuse(w coap.ResponseWriter, r *coap.Request, err error) {
 	code, ok := codes[ota.KindOf(err)]
+	if !ok && r.Context().Err() != nil { // who asked has gone, or the server ends
+		w.SetCode(coap.ServiceUnavailable)
+		return
+	}
 	if !ok {
 		d.Log.Error("a CoAP request failed", "method", r.Code, "path", r.Path(), "from", r.Peer.Addr, "err", err)
 		coap.Fail(w, coap.InternalServerError, "a fault of the server's; its log has the details")

@@ -274,6 +274,25 @@ func TestHintsOfWhoFetches(t *testing.T) {
 	wantString(t, "the other", w.update(b, ub), "Pending")
 }
 
+// A device is not told of a URL that is none.
+func TestWithoutAURLNobodyIsTold(t *testing.T) {
+	f := &fake{}
+	w := newWorld(t)
+	w.with(f)
+	w.CoAPRoot = func() string { return "" }
+	n := named("node")
+	n.Address = "127.0.0.1:1"
+	d, _ := w.add(n)
+	u := w.send(d, w.publish("app", "manifest", "m"))
+	until(t, "it waits", func() bool { return w.door.Waiting() == 1 })
+	w.poke(d)
+	w.end()
+	wantString(t, "update", w.update(d, u), "Pending")
+	if f.heard() != 0 {
+		t.Errorf("told %q", f.told)
+	}
+}
+
 // Asking for a block that there is not is no progress.
 func TestBeyondTheEndNothingWasFetched(t *testing.T) {
 	w := newWorld(t)

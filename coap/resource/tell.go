@@ -106,7 +106,14 @@ func (l *look) read(ctx context.Context) (err error) {
 	return nil
 }
 
-func (l *look) address() string { return l.dev.Constrained.AddressAt(l.now) }
+// address is where the device can be told something, "" if nowhere, or if there
+// is nothing to be named to it as this server's files are for others to serve.
+func (l *look) address() string {
+	if l.door.Fleet.CoAPRoot() == "" {
+		return ""
+	}
+	return l.dev.Constrained.AddressAt(l.now)
+}
 
 // file finds a file of the package that is wanted.
 func (l *look) file(sum ota.Digest) (ota.Artifact, bool) {

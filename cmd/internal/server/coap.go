@@ -78,6 +78,9 @@ func (c *constrained) openSecure(ctx context.Context, s *server, cert *certifica
 	if c.secure, err = listenPacket(ctx, s.Config, "coaps", s.CoAPS); err != nil {
 		return err
 	}
+	if c.secure != nil {
+		s.coapsBound.Store(int32(portOf(c.secure.LocalAddr())))
+	}
 	l, err := listen(ctx, s.Config, "coaps-tcp", s.CoAPSTCP)
 	if l != nil {
 		c.tls = tls.NewListener(l, stream)

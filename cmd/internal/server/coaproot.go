@@ -11,8 +11,19 @@ import (
 
 // coapRoot is what the URLs begin with by which devices find files here:
 // scheme, name or address, and port. It is "" while there is no port to name:
-// CoAP is off, or a free port is to be used and not bound yet.
+// CoAP is off, or a free port is to be used and not bound yet. Where plain CoAP
+// gives files to nobody, it is that of coaps.
 func (s *server) coapRoot() string {
+	if s.WithCoAPServer && s.CoAPS.Open() && (!s.CoAPPublic || !s.CoAP.Open()) {
+		port := settings.Port(s.coapsBound.Load())
+		if port == 0 {
+			port = s.CoAPS
+		}
+		if port == 0 {
+			return ""
+		}
+		return s.coapURL("coaps", uint16(port))
+	}
 	host, port := s.CoAPHost, settings.Port(s.coapBound.Load())
 	if port == 0 {
 		port = s.CoAP // of another server, perhaps

@@ -2,6 +2,7 @@ package server
 
 import (
 	"encoding/json"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -143,6 +144,29 @@ func TestTheNameInCoAPURLs(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.coapBound.Store(tt.bound)
+		if got := s.coapRoot(); got != tt.want {
+			t.Errorf("%+v: %s", tt, got)
+		}
+	}
+	for _, tt := range []struct {
+		public      bool
+		coap, coaps string
+		bound       int32
+		want        string
+	}{
+		{true, "5683", "5684", 0, "coap://ota.example.org:9"},
+		{false, "5683", "5684", 0, "coaps://ota.example.org:5684"},
+		{false, "5683", "0", 40000, "coaps://ota.example.org:40000"},
+		{false, "5683", "0", 0, ""},
+		{true, "off", "5684", 0, "coaps://ota.example.org:5684"},
+		{false, "5683", "off", 0, "coap://ota.example.org:9"},
+	} {
+		s := &server{Config: testConfig("/d")}
+		s.CoAPHost, s.CoAPPublic = "ota.example.org:9", tt.public
+		if err := errors.Join(s.CoAP.Set(tt.coap), s.CoAPS.Set(tt.coaps)); err != nil {
+			t.Fatal(err)
+		}
+		s.coapsBound.Store(tt.bound)
 		if got := s.coapRoot(); got != tt.want {
 			t.Errorf("%+v: %s", tt, got)
 		}

@@ -91,7 +91,8 @@ type server struct {
 	small    *constrained
 	health   health
 
-	coapBound atomic.Int32 // port that CoAP is served on; 0 until it is bound
+	// Ports that CoAP and coaps are served on; 0 until they are bound.
+	coapBound, coapsBound atomic.Int32
 }
 
 func (s *server) run(ctx context.Context) (err error) {
