@@ -20,7 +20,7 @@ type Constrained struct {
 	PlainCoAP       bool       `json:"plainCoap" doc:"it is believed without any proof: what it tells is marked as unauthenticated"`
 	Address         string     `json:"address,omitempty" doc:"where it is a CoAP server itself"`
 	RegisteredUntil *time.Time `json:"registeredUntil,omitempty" doc:"present if the device told its address by itself"`
-	Sequence        uint64     `json:"sequence" doc:"of the manifest it has installed; 0 until it tells"`
+	Sequence        uint64     `json:"sequence" format:"uint64" doc:"of the manifest it has installed; 0 until it tells"`
 }
 
 func fromConstrained(c *ota.Constrained) *Constrained {

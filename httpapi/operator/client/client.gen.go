@@ -301,7 +301,7 @@ type Constrained struct {
 	RegisteredUntil *time.Time `json:"registeredUntil,omitempty"`
 
 	// Sequence of the manifest it has installed; 0 until it tells
-	Sequence int64 `json:"sequence"`
+	Sequence uint64 `json:"sequence"`
 
 	// Vendor the vendor's domain
 	Vendor string `json:"vendor"`
