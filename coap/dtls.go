@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -91,6 +92,7 @@ func (s *Server) ServeDTLS(ctx context.Context, c net.PacketConn, config DTLSCon
 	}
 	d := &dtlsServer{srv: s, config: config, handshakes: newTurns(s.limits.Handshakes)}
 	d.front = newDTLSFront(sock, c.LocalAddr(), s.limits.Sessions)
+	d.front.proven = func(a netip.AddrPort) bool { return s.proofs.has(a, time.Now()) }
 	d.front.begin = func(c *dtlsConn) bool { return d.begin(ctx, c) }
 	stop := context.AfterFunc(ctx, func() { c.Close() })
 	defer stop()
@@ -140,7 +142,7 @@ func (d *dtlsServer) begin(ctx context.Context, c *dtlsConn) bool {
 			d.srv.log.Info("a DTLS handshake failed", "peer", c.here().peer, "err", errors.Join(err, c.unknown()))
 			return
 		}
-		c.secure()
+		c.secure(peer.Identity)
 		d.serve(ctx, c, peer)
 	})
 	return true
@@ -153,7 +155,7 @@ func (d *dtlsServer) handshake(ctx context.Context, c *dtlsConn) (Peer, error) {
 	if err := c.conn.HandshakeContext(ctx); err != nil {
 		return Peer{}, err
 	}
-	p := Peer{Transport: DTLS, Proven: true, Security: PSK}
+	p := Peer{Transport: DTLS, Security: PSK}
 	state, _ := c.conn.ConnectionState()
 	if len(state.PeerCertificates) == 0 {
 		p.Identity = string(state.IdentityHint)
@@ -171,7 +173,7 @@ func (d *dtlsServer) handshake(ctx context.Context, c *dtlsConn) (Peer, error) {
 func (d *dtlsServer) serve(ctx context.Context, c *dtlsConn, peer Peer) {
 	u := newUDPServer(ctx, d.srv, sessionSocket{c}, func() Peer {
 		p := peer
-		p.Addr = c.here().peer
+		p.Addr, p.Proven = c.here().peer, c.proven()
 		return p
 	})
 	defer u.close()

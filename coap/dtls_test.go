@@ -162,9 +162,9 @@ func (w *wandering) Close() error { return w.current().Close() }
 
 func (w *wandering) SetReadDeadline(t time.Time) error { return w.current().SetReadDeadline(t) }
 
-// move goes on with another port.
-func (w *wandering) move(t *testing.T) {
-	next, err := net.ListenPacket("udp", "127.0.0.1:0")
+// move goes on with another address.
+func (w *wandering) move(t *testing.T, to string) {
+	next, err := net.ListenPacket("udp", to)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -198,7 +198,7 @@ func TestConnectionIDSurvivesAChangeOfAddress(t *testing.T) {
 		if m, err := c.Get(ctx, "/who"); err != nil || string(m.Payload) != "1 device1" {
 			t.Fatalf("the handler saw %q, %v", m.Payload, err)
 		}
-		sock.move(t)
+		sock.move(t, "127.0.0.1:0")
 	}
 }
 

@@ -6,8 +6,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"net"
+	"net/netip"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pion/dtls/v3"
@@ -17,9 +19,14 @@ import (
 // dtlsConn is the datagrams of one DTLS session: what pion reads and writes.
 type dtlsConn struct {
 	front *dtlsFront
-	cid   string // by which the client may call the session
-	hello hello  // with the cookie
-	conn  *dtls.Conn
+	cid   string      // by which the client may call the session
+	roams atomic.Bool // it does
+	home  netip.Addr  // the host where the session began
+	hello hello       // with the cookie
+	// before is the session that was found at the same address, while it is not
+	// known whether it was the same client's.
+	before *dtlsConn
+	conn   *dtls.Conn
 
 	in       chan inbound
 	deadline *deadline.Deadline
@@ -33,8 +40,9 @@ type dtlsConn struct {
 	mu      sync.Mutex
 	addr    route // where the client is
 	seen    time.Time
-	begun   int  // bytes taken while the handshake lasts
-	secured bool // it is over
+	begun   int    // bytes taken while the handshake lasts
+	secured bool   // it is over
+	client  string // the identity; "" until it is known
 
 	used     []byte // the client's key
 	stranger error  // why there is no key for the client
@@ -59,7 +67,7 @@ func newDTLSConn(f *dtlsFront, h hello, from route, cid string) *dtlsConn {
 	// Record numbers go on behind those of the ClientHellos: the
 	// HelloVerifyRequest had the first one's (RFC 6347 4.2.1).
 	return &dtlsConn{
-		front: f, cid: cid, hello: h, in: make(chan inbound, inboxSize), deadline: deadline.New(),
+		front: f, cid: cid, home: hostOf(from.peer.Addr()), hello: h, in: make(chan inbound, inboxSize), deadline: deadline.New(),
 		gone: make(chan struct{}), addr: from, seen: time.Now(), offset: max(h.seq, 1) - 1,
 	}
 }
@@ -91,11 +99,23 @@ func (c *dtlsConn) sift(b []byte) []byte {
 	return b
 }
 
-// secure notes that the handshake is over.
-func (c *dtlsConn) secure() {
+// secure notes that the handshake is over, and who the client is. If the
+// session before was its own, that is over too.
+func (c *dtlsConn) secure(client string) {
+	c.mu.Lock()
+	c.secured, c.client = true, client
+	c.mu.Unlock()
+	if c.before != nil && c.before.of(client, c.here()) {
+		c.before.Close()
+	}
+	c.before = nil
+}
+
+// of reports whether a session is that of a client at an address.
+func (c *dtlsConn) of(client string, at route) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.secured = true
+	return c.client == client && c.addr == at
 }
 
 // key is the key of an identity. Who is not known gets one that nobody has, so
@@ -151,11 +171,25 @@ func (c *dtlsConn) WriteTo(b []byte, addr net.Addr) (int, error) {
 	if to := addr.(*net.UDPAddr).AddrPort(); to != c.here().peer {
 		c.front.move(c, to)
 	}
+	if len(b) > maxUnproven && !c.proven() {
+		return len(b), nil // as if it were lost
+	}
 	if c.offset > 0 {
 		b = append([]byte(nil), b...)
 		renumber(b, c.offset)
 	}
 	return len(b), c.front.sock.write(b, c.here())
+}
+
+// maxUnproven is how long a record may be that is sent to where the client may
+// not be, in bytes.
+const maxUnproven = 136 + 64
+
+// proven reports whether the client is where it says it is. A record with its
+// Connection ID does not show that: its sender could be forged (RFC 9146 6).
+func (c *dtlsConn) proven() bool {
+	addr := c.here().peer
+	return hostOf(addr.Addr()) == c.home || c.front.proven(addr)
 }
 
 func (c *dtlsConn) here() route {

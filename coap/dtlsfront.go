@@ -19,10 +19,13 @@ type dtlsFront struct {
 	max     int
 	// begin starts a session; false if there are too many handshakes.
 	begin func(c *dtlsConn) bool
+	// proven reports whether a session may have moved to an address.
+	proven func(netip.AddrPort) bool
 
 	mu     sync.Mutex
 	byAddr map[netip.AddrPort]*dtlsConn
 	byCID  map[string]*dtlsConn
+	hosts  map[netip.Addr]int // sessions begun from each
 }
 
 // cidSize is how long our Connection IDs are, in bytes. They have one length,
@@ -33,6 +36,7 @@ func newDTLSFront(sock socket, local net.Addr, max int) *dtlsFront {
 	return &dtlsFront{
 		sock: sock, local: local, cookies: newCookies(), max: max,
 		byAddr: make(map[netip.AddrPort]*dtlsConn), byCID: make(map[string]*dtlsConn),
+		hosts: make(map[netip.Addr]int), proven: func(netip.AddrPort) bool { return false },
 	}
 }
 
@@ -56,6 +60,7 @@ func (f *dtlsFront) receive(b []byte, from route) {
 			c := f.byCID[string(b[11:11+cidSize])]
 			f.mu.Unlock()
 			if c != nil {
+				c.roams.Store(true)
 				c.deliver(bytes.Clone(b), from)
 			}
 		}
@@ -82,18 +87,27 @@ func (f *dtlsFront) receive(b []byte, from route) {
 	}
 }
 
-// start begins a session in place of the one the client had at this address.
+// start begins a session in place of the one the client had at this address,
+// unless that is called by its Connection ID: its client may be elsewhere now.
 func (f *dtlsFront) start(h hello, from route) {
 	cid := make([]byte, cidSize)
 	_, _ = rand.Read(cid) // never fails
 	c := newDTLSConn(f, h, from, string(cid))
 	f.mu.Lock()
 	here, old := f.byAddr[from.peer], (*dtlsConn)(nil)
-	if here == nil && len(f.byCID) >= f.max {
-		old = f.oldest()
+	if here != nil && here.roams.Load() {
+		here, c.before = nil, here
+	}
+	switch {
+	case here != nil:
+	case f.hosts[c.home] >= max(f.max/8, 1):
+		old = f.oldest(c.home)
+	case len(f.byCID) >= f.max:
+		old = f.oldest(netip.Addr{})
 	}
 	f.byAddr[from.peer] = c
 	f.byCID[c.cid] = c
+	f.hosts[c.home]++
 	f.mu.Unlock()
 	if !f.begin(c) {
 		f.remove(c)
@@ -116,10 +130,14 @@ func (f *dtlsFront) restore(c *dtlsConn) {
 	}
 }
 
-// oldest is the session that was silent for the longest time.
-func (f *dtlsFront) oldest() (oldest *dtlsConn) {
+// oldest is the session that was silent for the longest time, of a host or of
+// all.
+func (f *dtlsFront) oldest(host netip.Addr) (oldest *dtlsConn) {
 	var at time.Time
 	for _, c := range f.byCID {
+		if host.IsValid() && c.home != host {
+			continue
+		}
 		if seen, _ := c.since(); oldest == nil || seen.Before(at) {
 			oldest, at = c, seen
 		}
@@ -127,14 +145,17 @@ func (f *dtlsFront) oldest() (oldest *dtlsConn) {
 	return oldest
 }
 
-// move notes that a session's client has another address now.
+// move notes that a session's client has another address now. If that is
+// another's, it stays so: who moves is known by its Connection ID.
 func (f *dtlsFront) move(c *dtlsConn, to netip.AddrPort) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if from := c.here().peer; f.byAddr[from] == c {
 		delete(f.byAddr, from)
 	}
-	f.byAddr[to] = c
+	if f.byAddr[to] == nil {
+		f.byAddr[to] = c
+	}
 	c.mu.Lock()
 	c.addr.peer = to
 	c.mu.Unlock()
@@ -148,7 +169,13 @@ func (f *dtlsFront) remove(c *dtlsConn) {
 	if addr := c.here().peer; f.byAddr[addr] == c {
 		delete(f.byAddr, addr)
 	}
+	if f.byCID[c.cid] != c {
+		return
+	}
 	delete(f.byCID, c.cid)
+	if f.hosts[c.home]--; f.hosts[c.home] == 0 {
+		delete(f.hosts, c.home)
+	}
 }
 
 // idle closes the sessions that were silent since before t.

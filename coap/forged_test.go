@@ -135,7 +135,7 @@ func TestLongHandshakesAreCutOff(t *testing.T) {
 	if taken > maxHandshake || taken < maxHandshake/2 {
 		t.Errorf("%d bytes of a handshake were taken, want %d", taken, maxHandshake)
 	}
-	c.secure()
+	c.secure("device1")
 	c.deliver(unhex(t, "17fefd 0001000000000001 0003 010203"), route{})
 	if len(c.in) != 1 {
 		t.Error("what comes after a handshake is cut off too")

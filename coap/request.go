@@ -36,7 +36,8 @@ type Peer struct {
 	Identity    string
 	Certificate *x509.Certificate // with Security Certificate only
 	// Proven says that the peer receives what is sent to Addr: over UDP it has
-	// returned an Echo option, everywhere else it has finished a handshake.
+	// returned an Echo option, everywhere else it has finished a handshake. A
+	// session of DTLS that has moved to another host is to prove that like UDP.
 	Proven bool
 }
 
