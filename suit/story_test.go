@@ -3,8 +3,11 @@ package suit
 import (
 	"crypto/sha256"
 	"fmt"
+	"slices"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 )
 
@@ -41,6 +44,8 @@ func TestWhatIsMadeIsGoodAndInstalls(t *testing.T) {
 		if len(v.URIs) != len(r.Images) || len(v.Classes) != 1 {
 			t.Fatalf("%d images, found %q for %v", len(r.Images), v.URIs, v.Classes)
 		}
+
+		r.isListed(t, List(v.Envelope, rules.Trusted))
 
 		board.slot = rapid.Uint64Range(0, 2).Draw(t, "slot of the device")
 		p := &Processor{Device: board, Dialect: r.Dialect, Trusted: []Key{signer.Key}}
@@ -90,6 +95,31 @@ func recipes(t *rapid.T) Recipe {
 		}
 	}
 	return r
+}
+
+// isListed compares a listing with what was asked for.
+func (r Recipe) isListed(t *rapid.T, l Listing) {
+	want := Listing{Dialect: r.Dialect.String(), Sequence: r.Sequence, Vendors: []string{r.Vendor.String()}, Classes: []string{r.Class.String()}}
+	add := func(list *[]string, text string) {
+		if !slices.Contains(*list, text) {
+			*list = append(*list, text)
+		}
+	}
+	for _, x := range r.Images {
+		add(&want.Components, x.Component.String())
+		add(&want.URIs, x.URI)
+		add(&want.Digests, r.digest(x).String())
+		add(&want.Sizes, fmt.Sprint(x.Size))
+		if x.Slot != nil {
+			add(&want.Slots, fmt.Sprint(*x.Slot))
+		}
+	}
+	got := Listing{Dialect: l.Dialect, Sequence: l.Sequence, Vendors: l.Vendors, Classes: l.Classes,
+		Components: l.Components, URIs: l.URIs, Digests: l.Digests, Sizes: l.Sizes, Slots: l.Slots}
+	sorted := cmpopts.SortSlices(func(a, b string) bool { return a < b })
+	if diff := cmp.Diff(want, got, sorted, cmpopts.EquateEmpty()); diff != "" || l.Problem != "" || !l.DigestFits || len(l.Signatures) != 1 || l.Signatures[0].Signer == "" {
+		t.Fatalf("it is listed as %+v: %s", l, diff)
+	}
 }
 
 // fits reports whether there is an image for this slot in every component.
