@@ -121,6 +121,7 @@ func TestNewAddressesGetLittle(t *testing.T) {
 // A device that comes back from elsewhere proves that, and goes on.
 func TestConnectionIDSurvivesAChangeOfNetwork(t *testing.T) {
 	w := newWorld()
+	w.srv.init()
 	want := w.file("/f", 5001)
 	addr, err := net.ResolveUDPAddr("udp", w.serveDTLS(t, keys))
 	if err != nil {
