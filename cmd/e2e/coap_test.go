@@ -223,10 +223,11 @@ func (d *small) holds(slot int, want []byte) {
 }
 
 // send queues a package for the device and returns the update's id.
-func (d *small) send(pkg string) string {
+func (d *small) send(pkg string, flags ...string) string {
 	d.Helper()
 	var sent struct{ ID string }
-	if err := json.Unmarshal([]byte(d.run("update", "send", "--device", d.papers.UUID, "--package", pkg, "-o", "json")), &sent); err != nil {
+	send := append([]string{"update", "send", "--device", d.papers.UUID, "--package", pkg, "-o", "json"}, flags...)
+	if err := json.Unmarshal([]byte(d.run(send...)), &sent); err != nil {
 		d.Fatal(err)
 	}
 	return sent.ID

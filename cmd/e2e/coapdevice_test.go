@@ -87,7 +87,7 @@ func TestAConstrainedDeviceRefuses(t *testing.T) {
 			d.register(c.name, "example.com", "lamp-1", "--psk")
 			d.play(d.serverFlags(false)...)
 			d.await(d.send(good), ota.Finished)
-			update := d.send(c.pkg(l, c.name))
+			update := d.send(c.pkg(l, c.name), "--force") // or the server itself would refuse it
 			d.await(update, ota.Failed)
 			d.server().reported(update, c.code)
 			d.tells(`"outcome"`, c.event)
