@@ -20,6 +20,7 @@ const patience = "50000"
 const (
 	heartbeat     = 20 * time.Second // so that it shows if nobody reads, or nobody writes any more
 	writePatience = 10 * time.Second
+	rest          = time.Second // between two changes that a page hears of, as it is fetched anew for each
 )
 
 // liveURL is where a page hears that it changed since that event.
@@ -65,11 +66,16 @@ func (p *Pages) live(w http.ResponseWriter, r *http.Request) {
 func (p *Pages) tell(s *stream, r *http.Request, me *watcher) {
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
+	rung, rested := me.rung, (<-chan time.Time)(nil)
 	for s.err == nil {
 		text := "event: beat\ndata:\n\n"
 		select {
-		case seq := <-me.rung:
+		case seq := <-rung:
 			text = fmt.Sprintf("event: changed\nid: %d\ndata: %[1]d\n\n", seq)
+			rung, rested = nil, time.After(rest)
+		case <-rested:
+			rung, rested = me.rung, nil
+			continue
 		case <-beat.C:
 		case <-me.ended:
 			return

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -87,6 +88,23 @@ func TestAPageHearsOfChanges(t *testing.T) {
 	w.send(d, w.put("app", "f", "y"))
 	one.hears("event: changed")
 	app.hears("event: changed")
+}
+
+// However much happens, a page is not fetched anew all the time; what happened
+// last is heard of.
+func TestAPageHearsOfMuchAtOnce(t *testing.T) {
+	w := start(t)
+	e := w.listen(w.live("/"))
+	w.put("app", "f", "x")
+	e.hears("id: 1")
+	for i := range 9 {
+		w.put("app", "f", strconv.Itoa(i))
+		w.page("/")
+	}
+	e.hears("id: ")
+	if got := e.lines.Text(); got != "id: 10" {
+		t.Errorf("it hears of %s first", got)
+	}
 }
 
 // What happened between the page and the line, or while the line was cut, is

@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -143,6 +144,11 @@ func TestAFleetToLookAt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	riot, err := os.ReadFile("../suit/testdata/vectors/riot-draft-09/riot.samr21-xpro.1700000000.suit")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.put("lamp", "manifest", string(riot))
 	old := w.put("fw/gnrc_networking/samr21-xpro", "slot0.1557151500.bin", "old", "slot1.1557151500.bin", "older", "riot.suit.1557151500.bin", "m")
 	w.put("thermostat", "manifest", string(suit), "image.bin", "content of the image")
 	w.put("a-name-so-long-that-it-fits-on-no-telephone-"+strings.Repeat("x", 120), "f", "x")
@@ -150,6 +156,9 @@ func TestAFleetToLookAt(t *testing.T) {
 		w.send(w.device(name), old)
 	}
 	w.send(w.constrained("node-7", true), old)
+	for i := range 60 {
+		w.reports(w.send(w.device(fmt.Sprintf("shed-%02d", i)), old), ota.OK, "")
+	}
 	failed := w.device("garage")
 	u := w.send(failed, old)
 	report := ota.Report{Update: u.ID, Results: []ota.OperationResult{{Code: ota.FlashFailed, Text: "slot 1: verify failed at 0x2000"}}}
@@ -157,7 +166,7 @@ func TestAFleetToLookAt(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	one := browse(t, w.srv.URL, "")
+	one := browse(t, w.srv.URL, "status of 404") // of a device that is nobody
 	one.sees("attic with a rather long name")
 	one.gallery("overview")
 	one.accessible("the overview")
@@ -170,11 +179,25 @@ func TestAFleetToLookAt(t *testing.T) {
 	one.sees("Sequence number")
 	one.gallery("manifest")
 	one.accessible("a manifest")
+	one.do(chromedp.Navigate(w.srv.URL + "/manifest?name=lamp&version=r1&file=manifest"))
+	one.sees("Slot")
+	one.gallery("riot")
+	one.accessible("a manifest of RIOT's")
+	one.do(chromedp.Navigate(w.srv.URL + "/devices?find=nobody"))
+	one.sees("No device is “nobody”")
+	one.gallery("nobody")
 	one.do(chromedp.Navigate(w.srv.URL + "/app?name=fw_gnrc_networking_samr21-xpro"))
 	one.click(`.version details summary`)
-	one.sees("kitchen")
+	one.sees("shed-51")
 	one.gallery("updates")
 	one.accessible("updates to a version")
+	one.click(`.version details p a`)
+	one.sees("1–50 of 65")
+	one.gallery("list")
+	one.accessible("a list of updates")
+	one.click(`.statuses .bad`)
+	one.misses("cellar")
+	one.sees("garage")
 }
 
 // What strangers wrote is read and not run, and forms made of it work.
@@ -194,10 +217,13 @@ func TestHostileNamesInABrowser(t *testing.T) {
 	one.types(`#notify textarea`, "dead.example")
 	one.click(`#notify button`)
 	one.sees("did not take " + id)
+	one.gallery("application")
+	one.accessible("a hostile application")
 	one.click(`.version header button`)
 	one.sees("Delete " + id)
 	one.do(chromedp.KeyEvent(kb.Escape))
 	one.click(`.version details summary`)
 	one.click(`.version details .updates a`)
 	one.sees("Devices / " + evil)
+	one.gallery("device")
 }

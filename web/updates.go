@@ -48,7 +48,7 @@ func (l updateList) total() (n int) {
 // moving reports whether bytes of any that is shown are under way, which is
 // no event.
 func (l updateList) moving() bool {
-	return slices.ContainsFunc(l.Shown, func(u update) bool { return u.Status.Active() && len(u.Moving) > 0 })
+	return slices.ContainsFunc(l.Shown, func(u update) bool { return len(u.Moving) > 0 })
 }
 
 // withStatus is where only those of a status are listed; "" is any.
@@ -108,7 +108,10 @@ func (p *Pages) named(r *http.Request, filter ota.UpdateFilter) ([]update, error
 	moving := p.transfers()
 	list := make([]update, len(found))
 	for i, u := range found {
-		list[i] = update{Update: u, Name: names[u.Device], Moving: moving[under{u.Device, u.ID}]}
+		list[i] = update{Update: u, Name: names[u.Device]}
+		if u.Status.Active() {
+			list[i].Moving = moving[under{u.Device, u.ID}]
+		}
 	}
 	return list, err
 }

@@ -51,6 +51,9 @@ func New(o Options) *Pages {
 	mux.HandleFunc("POST /app/publish", p.operators(p.publish))
 	mux.HandleFunc("POST /app/notify", p.operators(p.notify))
 	mux.HandleFunc("POST /app/remove", p.operators(p.remove))
+	for _, path := range []string{"/app/publish", "/app/notify", "/app/remove"} { // where a form without scripts leads to
+		mux.Handle("GET "+path, http.RedirectHandler("/", http.StatusSeeOther))
+	}
 	mux.HandleFunc("GET /manifest", p.operators(p.manifest))
 	mux.HandleFunc("GET /updates", p.operators(p.updatesPage))
 	mux.HandleFunc("GET /device", p.operators(p.device))

@@ -348,7 +348,8 @@ func TestDeleting(t *testing.T) {
 	w.ask("POST", "/app/remove", fields("name", "app", "version", "r1"), 404)
 	_, text = w.ask("GET", "/app?name=app", nil, 404)
 	w.holds(text, "Nothing is published as “app”")
-	w.ask("GET", "/app/remove", nil, 405)
+	w.ask("GET", "/app/remove", nil, 303) // by reloading what a form led to
+	w.ask("PUT", "/app/remove", nil, 405)
 }
 
 func TestLongListsAreCutAndSearched(t *testing.T) {
@@ -445,6 +446,10 @@ func TestWhatIsUnderWay(t *testing.T) {
 	}
 	for _, path := range []string{"/device?id=" + string(d.ID), "/updates?name=app&version=r1"} {
 		w.holds(w.page(path), `max="4096" value="1024"`, "1.0 KiB of 4.0 KiB", "fetching", "every 2s")
+	}
+	w.reports(u, ota.OK, "")
+	if text := w.page("/updates?name=app&version=r1"); strings.Contains(text, "fetching") || strings.Contains(text, "every 2s") {
+		t.Errorf("what has ended is under way:\n%s", text)
 	}
 }
 
