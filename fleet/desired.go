@@ -17,6 +17,7 @@ type Desired struct {
 	Slot     string       // that the manifest is for, "" if for any
 	Sequence uint64       // of the manifest; 0 if that is not SUIT
 	None     bool         // the device has nothing to do
+	byName   bool         // see URL
 	// Withheld is why the device is not told of it now: it is under way, and
 	// its files are no longer what the manifest says.
 	Withheld []string
@@ -55,7 +56,22 @@ func (u *Uplink) desire(ctx context.Context, e ota.QueueEntry, slot string, with
 	}
 	r, err := u.f.release(ctx, d.Manifest)
 	d.Sequence = r.sequence
+	if err == nil && r.beside {
+		newest, failed := u.f.knownVersions(ctx, e.Update.Namespace, d.Package.ID.Name)
+		_, found, _ := ota.LocateFile(newest, d.Manifest.Name)
+		d.byName, err = found.SHA256 == d.Manifest.SHA256, failed
+	}
 	return d, err
+}
+
+// URL is where the device finds the manifest, below a root such as
+// "coap://[fd00::1]:5683": by its digest, so that it does not change meanwhile.
+// Only one that names files beside it is found by its name, as they are.
+func (d Desired) URL(root string) string {
+	if d.byName {
+		return ota.FileURL(root, d.Package.ID.Name, d.Manifest.Name)
+	}
+	return ota.ManifestURL(root, d.Manifest.SHA256)
 }
 
 // State is what a constrained device tells of itself over CoAP, at /r. What

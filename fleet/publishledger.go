@@ -95,6 +95,7 @@ type release struct {
 	classes  []suit.Class
 	sequence uint64
 	digest   suit.Digest // of the manifest inside; it has no sum if there is none
+	beside   bool        // it names files by where they lie beside it
 }
 
 // manifests remembers what stored files are for: bytes do not change.
@@ -122,6 +123,7 @@ func (f *Fleet) release(ctx context.Context, a ota.Artifact) (r release, err err
 			return r, err
 		}
 		r.classes, r.sound = v.Classes, v.OK()
+		r.beside = slices.ContainsFunc(v.URIs, beside)
 		if v.Manifest != nil {
 			r.sequence = v.Manifest.Sequence
 		}

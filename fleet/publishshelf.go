@@ -87,6 +87,12 @@ func (f *Fleet) shelved(ctx context.Context, a ota.Artifact) (suit.File, error) 
 	return suit.File{Size: a.Size, SHA256: sum, Content: b}, nil
 }
 
+// beside reports whether a URI of a manifest is one of a file beside it.
+func beside(uri string) bool {
+	u, err := url.Parse(uri)
+	return err == nil && u.Scheme == "" && u.Host == "" && u.Path != "" && u.Path[0] != '/'
+}
+
 // resolve reads a URI of a manifest that lies under a publish id. A server may
 // have more names than it knows, so that the name of another host is only a
 // hint: ours is true if the URI says that the file is here. Where a CoAP path

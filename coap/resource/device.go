@@ -68,7 +68,7 @@ func (d *Door) describe(r *coap.Request, want fleet.Desired) []byte {
 	sum, _ := hex.DecodeString(string(want.Manifest.SHA256)) // a Digest is hex
 	entries := []entry{
 		{desiredDigest, sum},
-		{desiredURI, ota.ManifestURL(d.root(r.Peer), want.Manifest.SHA256)},
+		{desiredURI, want.URL(d.root(r.Peer))},
 		{desiredSize, uint64(want.Manifest.Size)},
 	}
 	if want.Sequence > 0 {

@@ -116,12 +116,18 @@ func (w *world) tells(c *coap.Client, target, payload string) string {
 	return m.Code.String() + " " + string(m.Payload)
 }
 
-// manifest is a SUIT manifest of a sequence number for one image.
+// manifest is a SUIT manifest of a sequence number for one image, which is
+// /app/file1.
 func manifest(t *testing.T, sequence uint64, image string) (text string, digest suit.Digest) {
+	t.Helper()
+	return manifestAt(t, sequence, "/app/file1", image)
+}
+
+func manifestAt(t *testing.T, sequence uint64, uri, image string) (text string, digest suit.Digest) {
 	t.Helper()
 	vendor := suit.VendorID("example.com")
 	e, err := suit.Recipe{Sequence: sequence, Vendor: vendor, Class: suit.ClassID(vendor, "thermostat"),
-		Images: []suit.Target{{Component: suit.ComponentID{"\x00"}, URI: "file1", Sum: sha(image), Size: uint64(len(image))}}}.Envelope()
+		Images: []suit.Target{{Component: suit.ComponentID{"\x00"}, URI: uri, Sum: sha(image), Size: uint64(len(image))}}}.Envelope()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,6 +193,24 @@ func TestADeviceWithAKeyIsUpdated(t *testing.T) {
 		if got := w.tells(c, "/r/node", bad); !strings.HasPrefix(got, "4.00") {
 			t.Errorf("%s: %s", bad, got)
 		}
+	}
+}
+
+// A manifest that names files beside it is told by the name under which they
+// are there, for as long as that is its own.
+func TestAManifestThatNamesFilesBesideIt(t *testing.T) {
+	w := newWorld(t, trusting)
+	d, _ := w.add(named("node"))
+	text, _ := manifestAt(t, 7, "file1", "image")
+	w.send(d, w.publish("raw/id", "manifest", text, "file1", "image"))
+	c := w.dial()
+	if got, want := w.get(c, "/u/node"), "coap://"+w.addr+"/raw_id/manifest"; !strings.Contains(got, want) {
+		t.Errorf("%q has no %s", got, want)
+	}
+	next, _ := manifestAt(t, 8, "file1", "image")
+	w.publish("raw/id", "manifest", next)
+	if got, want := w.get(c, "/u/node"), "coap://"+w.addr+"/m/"+short(text); !strings.Contains(got, want) {
+		t.Errorf("now that another has the name: %q has no %s", got, want)
 	}
 }
 

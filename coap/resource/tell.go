@@ -235,7 +235,7 @@ func (l *look) post(ctx context.Context, base string) error {
 			return err
 		}
 	}
-	return f.Trigger.Post(ctx, base+triggerPath, ota.ManifestURL(f.CoAPRoot(), l.want.Manifest.SHA256))
+	return f.Trigger.Post(ctx, base+triggerPath, l.want.URL(f.CoAPRoot()))
 }
 
 // await waits for how it ended: the device reports, registers, or is found to
