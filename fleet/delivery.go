@@ -11,34 +11,43 @@ import (
 	"github.com/updraft-ota/updraft/suit"
 )
 
+// objection is what there is against telling a device of something.
+type objection struct {
+	reasons []string
+	firm    bool // no operator may insist: no trusted key signed it
+}
+
 // deliverable finds every reason why devices should not be told of manifests:
 // they are checked once more, now with all their files. A device takes only
 // what is for its class; if it is nobody in particular (nil), some device must
 // be of the class.
-func (f *Fleet) deliverable(ctx context.Context, ns ota.Namespace, id string, newest []ota.Package, manifests []ota.Artifact, to *ota.Device) (reasons []string, err error) {
+func (f *Fleet) deliverable(ctx context.Context, ns ota.Namespace, id string, newest []ota.Package, manifests []ota.Artifact, to *ota.Device) (o objection, err error) {
 	rules := suit.Rules{Trusted: f.SUITKeys, Stored: shelf{f, ctx, ns, id, newest}.stored, Delivery: true}
 	if to == nil {
 		known, err := f.classes(ctx, ns)
 		if err != nil {
-			return nil, err
+			return o, err
 		}
 		rules.Known = known.known
 	}
 	for _, a := range manifests {
 		m, _, err := f.check(ctx, ns, a, rules)
 		if err != nil {
-			return nil, err
+			return objection{}, err
 		}
-		reasons = append(reasons, m.reasons()...)
-		if len(m.Findings) == 0 && !f.vouched(m, a) {
-			reasons = append(reasons, a.Name+": no trusted key signed it")
+		o.reasons = append(o.reasons, m.reasons()...)
+		if !f.vouched(m, a) {
+			o.firm = true
+			if len(m.Findings) == 0 {
+				o.reasons = append(o.reasons, a.Name+": no trusted key signed it")
+			}
 		}
 		if to != nil && len(m.Classes) > 0 && !slices.Contains(m.Classes, classOf(*to.Constrained)) {
 			c := *to.Constrained
-			reasons = append(reasons, fmt.Sprintf("%s: it is for other devices: %s is of vendor %s and class %s", a.Name, to.Name, c.Vendor, c.Class))
+			o.reasons = append(o.reasons, fmt.Sprintf("%s: it is for other devices: %s is of vendor %s and class %s", a.Name, to.Name, c.Vendor, c.Class))
 		}
 	}
-	return reasons, nil
+	return o, nil
 }
 
 // offered are the manifests that a device is told of, one for each slot; the
@@ -53,26 +62,26 @@ func offered(p ota.Package) []ota.Artifact {
 // againstSending finds every reason why a device should not be told of a
 // package. It is asked each time the device is told, so that what was found is
 // remembered for as long as no package changes.
-func (f *Fleet) againstSending(ctx context.Context, d ota.Device, p ota.Package) ([]string, error) {
+func (f *Fleet) againstSending(ctx context.Context, d ota.Device, p ota.Package) (objection, error) {
 	if d.Constrained == nil {
 		if f.vouched(Manifest{}, p.Main()) {
-			return nil, nil
+			return objection{}, nil
 		}
-		return []string{"no trusted key signed it"}, nil
+		return objection{[]string{"no trusted key signed it"}, true}, nil
 	}
 	edition, key := f.Edition(), deliveryKey{d.Namespace, p.ID, classOf(*d.Constrained), d.Name} // the edition before the look
-	if reasons, ok := f.deliveries.find(edition, key); ok {
-		return reasons, nil
+	if o, ok := f.deliveries.find(edition, key); ok {
+		return o, nil
 	}
 	newest, err := f.knownVersions(ctx, d.Namespace, p.ID.Name)
 	if err != nil {
-		return nil, err
+		return objection{}, err
 	}
-	reasons, err := f.deliverable(ctx, d.Namespace, p.ID.Name, newest, offered(p), &d)
+	o, err := f.deliverable(ctx, d.Namespace, p.ID.Name, newest, offered(p), &d)
 	if err == nil {
-		f.deliveries.keep(edition, key, reasons, 1+len(reasons))
+		f.deliveries.keep(edition, key, o, 1+len(o.reasons))
 	}
-	return reasons, err
+	return o, err
 }
 
 type deliveryKey struct {
@@ -86,7 +95,7 @@ type deliveryKey struct {
 // its reasons. Against any for a device that is not constrained is only that no
 // trusted key signed it, if there are any.
 // It fails with KindNotFound (missing_device, missing_package) or KindInvalid.
-func (f *Fleet) refused(ctx context.Context, ns ota.Namespace, r Request) (map[ota.PackageID][]string, error) {
+func (f *Fleet) refused(ctx context.Context, ns ota.Namespace, r Request) (objections, error) {
 	var d ota.Device
 	var packages []ota.Package
 	err := f.Store.Read(ctx, func(tx ota.ReadTx) (err error) {
@@ -103,27 +112,39 @@ func (f *Fleet) refused(ctx context.Context, ns ota.Namespace, r Request) (map[o
 		}
 		return nil
 	})
-	against := map[ota.PackageID][]string{}
+	against := objections{}
 	for _, p := range packages {
-		reasons, err := f.againstSending(ctx, d, p)
+		o, err := f.againstSending(ctx, d, p)
 		if err != nil {
 			return nil, err
 		}
-		if len(reasons) > 0 {
-			against[p.ID] = reasons
+		if len(o.reasons) > 0 {
+			against[p.ID] = o
 		}
 	}
 	return against, err
 }
 
-// refusal tells all of what refused found, in the order of the request.
-func refusal(against map[ota.PackageID][]string, order []ota.PackageID) *Refusal {
+// objections are those against packages; there is none for the others.
+type objections map[ota.PackageID]objection
+
+func (against objections) firm() bool {
+	for _, o := range against {
+		if o.firm {
+			return true
+		}
+	}
+	return false
+}
+
+// refusal tells all of them, in the order of the request.
+func (against objections) refusal(order []ota.PackageID) *Refusal {
 	all := &Refusal{}
 	for i, id := range order {
 		if slices.Contains(order[:i], id) {
 			continue
 		}
-		for _, reason := range against[id] {
+		for _, reason := range against[id].reasons {
 			all.Reasons = append(all.Reasons, id.String()+": "+reason)
 		}
 	}
@@ -131,9 +152,10 @@ func refusal(against map[ota.PackageID][]string, order []ota.PackageID) *Refusal
 }
 
 // withheld finds out why a device is not to be told of an update it waits for.
-// One that it has all of, or that an operator insisted on, is not looked at.
+// One that it has all of is not looked at; of one that an operator insisted on
+// only what is firm counts.
 func (u *Uplink) withheld(ctx context.Context, e ota.QueueEntry) (reasons []string, err error) {
-	if e.Update.Forced != "" || !e.Update.SentAt.IsZero() {
+	if !e.Update.SentAt.IsZero() {
 		return nil, nil
 	}
 	var d ota.Device
@@ -144,7 +166,11 @@ func (u *Uplink) withheld(ctx context.Context, e ota.QueueEntry) (reasons []stri
 	if err != nil || d.Constrained == nil {
 		return nil, err
 	}
-	return u.f.againstSending(ctx, d, e.Package)
+	o, err := u.f.againstSending(ctx, d, e.Package)
+	if e.Update.Forced != "" && !o.firm {
+		return nil, err
+	}
+	return o.reasons, err
 }
 
 // undeliverable ends an update that waits as Failed. Its device is not blocked,

@@ -1,6 +1,7 @@
 package fleet_test
 
 import (
+	"crypto/ed25519"
 	"strings"
 	"testing"
 
@@ -165,4 +166,23 @@ func TestABadManifestThatWasForcedBarsNothing(t *testing.T) {
 	}
 	_, err := w.publishFile(fleet.Publication{ID: "app"}, "manifest", b.manifest(8, "file1", "image 6"))
 	wantRefusal(t, err, "not above 9")
+}
+
+// Where trusted keys must have signed what is sent, no operator can insist.
+func TestWhatNobodyTrustedSignedIsNotSentByForce(t *testing.T) {
+	b := newBoard(t)
+	w := newWorld(t, withSUIT(b), withDevices(&devices{}), func(o *fleet.Options) { o.TrustedKeys = []ed25519.PublicKey{make([]byte, ed25519.PublicKeySize)} })
+	lamp, car := w.node(b, "lamp"), w.device("car")
+	w.puts(fleet.Publication{ID: "image"}, "f:f", "image=r1 f")
+	for _, d := range []ota.DeviceID{lamp, car} {
+		_, _, err := w.Send(w.ctx, ns, fleet.Request{Device: d, Packages: []ota.PackageID{w.id("image=r1")}, Force: true})
+		wantRefusal(t, err, "image=r1: ")
+	}
+	if _, err := w.publishFile(fleet.Publication{ID: "app"}, "manifest", b.manifest(3, "file1", "image")); err != nil {
+		t.Fatal(err)
+	}
+	_, _, err := w.Send(w.ctx, ns, fleet.Request{Device: lamp, Packages: []ota.PackageID{w.id("app=r1")}, Force: true})
+	if err != nil { // it is signed, and lacks only a file
+		t.Error(err)
+	}
 }

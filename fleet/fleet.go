@@ -72,7 +72,7 @@ type Fleet struct {
 	publishing sync.Mutex    // held from looking at what is there until the decision is written
 	manifests  manifests
 	versions   edition[publishKey, []ota.Package]
-	deliveries edition[deliveryKey, []string] // why devices are not told
+	deliveries edition[deliveryKey, objection]
 }
 
 // DefaultMaxUpload is the largest artifact accepted unless configured: 4 GiB.

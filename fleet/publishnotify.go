@@ -69,10 +69,11 @@ func (f *Fleet) Notify(ctx context.Context, ns ota.Namespace, n Notification) (o
 		return out, err
 	}
 	out.Package, out.Scheme = c.id, c.scheme
-	if out.Forced, err = f.deliverable(ctx, ns, id, newest, c.manifests, nil); err != nil {
+	against, err := f.deliverable(ctx, ns, id, newest, c.manifests, nil)
+	if err != nil {
 		return out, err
 	}
-	if len(out.Forced) > 0 && !n.Force {
+	if out.Forced = against.reasons; len(out.Forced) > 0 && !n.Force || against.firm {
 		return out, &Refusal{out.Forced}
 	}
 	if len(out.Forced) > 0 { // before anything of it is told

@@ -49,8 +49,8 @@ func (f *Fleet) Send(ctx context.Context, ns ota.Namespace, r Request) (updates 
 	if err != nil {
 		return nil, block, err
 	}
-	if len(against) > 0 && !r.Force {
-		return nil, block, refusal(against, r.Packages)
+	if len(against) > 0 && !r.Force || against.firm() {
+		return nil, block, against.refusal(r.Packages)
 	}
 	err = f.write(ctx, func(tx ota.Tx) error {
 		d, err := device(tx, ns, r.Device)
@@ -70,17 +70,17 @@ func (f *Fleet) Send(ctx context.Context, ns ota.Namespace, r Request) (updates 
 		return nil, block, err
 	}
 	for _, u := range updates {
-		f.warnForced(ctx, "send", u.Package, against[u.Package], "device", u.Device)
+		f.warnForced(ctx, "send", u.Package, against[u.Package].reasons, "device", u.Device)
 	}
 	return updates, block, nil
 }
 
-func tellSentByForce(ctx context.Context, tx ota.Tx, updates []ota.Update, against map[ota.PackageID][]string) error {
+func tellSentByForce(ctx context.Context, tx ota.Tx, updates []ota.Update, against objections) error {
 	for _, u := range updates {
 		if u.Forced == "" {
 			continue
 		}
-		reasons := against[u.Package]
+		reasons := against[u.Package].reasons
 		if err := tellForced(tx, ota.Event{Namespace: u.Namespace, Device: u.Device, Update: u.ID}, u.Package, forced(ctx, tx, "send", reasons), reasons); err != nil {
 			return err
 		}
@@ -88,7 +88,7 @@ func tellSentByForce(ctx context.Context, tx ota.Tx, updates []ota.Update, again
 	return nil
 }
 
-func (f *Fleet) queue(tx ota.Tx, d ota.Device, r Request, against map[ota.PackageID][]string) ([]ota.Update, error) {
+func (f *Fleet) queue(tx ota.Tx, d ota.Device, r Request, against objections) ([]ota.Update, error) {
 	if r.ID == "" {
 		r.ID = ota.UpdateID(f.NewID())
 	}
@@ -105,7 +105,7 @@ func (f *Fleet) queue(tx ota.Tx, d ota.Device, r Request, against map[ota.Packag
 		u := ota.Update{
 			Namespace: d.Namespace, ID: r.ID, Request: ota.RequestID(r.ID), Device: d.ID, Package: id,
 			Status: ota.Pending, Priority: r.Priority, Confirm: r.Confirm, Description: r.Description,
-			Until: r.Until, CreatedAt: tx.Now(), UpdatedAt: tx.Now(), Forced: strings.Join(against[id], "; "),
+			Until: r.Until, CreatedAt: tx.Now(), UpdatedAt: tx.Now(), Forced: strings.Join(against[id].reasons, "; "),
 		}
 		if u.Description == "" {
 			u.Description = p.Description
