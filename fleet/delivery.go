@@ -21,7 +21,7 @@ type objection struct {
 // they are checked once more, now with all their files. A device takes only
 // what is for its class; if it is nobody in particular (nil), some device must
 // be of the class.
-func (f *Fleet) deliverable(ctx context.Context, ns ota.Namespace, id string, newest []ota.Package, manifests []ota.Artifact, to *ota.Device) (o objection, err error) {
+func (f *Fleet) deliverable(ctx context.Context, ns ota.Namespace, id string, newest []ota.Package, manifests []ota.Artifact, to *ota.Constrained) (o objection, err error) {
 	rules := suit.Rules{Trusted: f.SUITKeys, Stored: shelf{f, ctx, ns, id, newest}.stored, Delivery: true}
 	if to == nil {
 		known, err := f.classes(ctx, ns)
@@ -42,9 +42,8 @@ func (f *Fleet) deliverable(ctx context.Context, ns ota.Namespace, id string, ne
 				o.reasons = append(o.reasons, a.Name+": no trusted key signed it")
 			}
 		}
-		if to != nil && len(m.Classes) > 0 && !slices.Contains(m.Classes, classOf(*to.Constrained)) {
-			c := *to.Constrained
-			o.reasons = append(o.reasons, fmt.Sprintf("%s: it is for other devices: %s is of vendor %s and class %s", a.Name, to.Name, c.Vendor, c.Class))
+		if to != nil && len(m.Classes) > 0 && !slices.Contains(m.Classes, classOf(*to)) {
+			o.reasons = append(o.reasons, fmt.Sprintf("%s: it is for other devices than those of vendor %s and class %s", a.Name, to.Vendor, to.Class))
 		}
 	}
 	return o, nil
@@ -69,7 +68,7 @@ func (f *Fleet) againstSending(ctx context.Context, d ota.Device, p ota.Package)
 		}
 		return objection{[]string{"no trusted key signed it"}, true}, nil
 	}
-	edition, key := f.Edition(), deliveryKey{d.Namespace, p.ID, classOf(*d.Constrained), d.Name} // the edition before the look
+	edition, key := f.Edition(), deliveryKey{d.Namespace, p.ID, d.Constrained.Vendor, d.Constrained.Class} // the edition before the look
 	if o, ok := f.deliveries.find(edition, key); ok {
 		return o, nil
 	}
@@ -77,7 +76,7 @@ func (f *Fleet) againstSending(ctx context.Context, d ota.Device, p ota.Package)
 	if err != nil {
 		return objection{}, err
 	}
-	o, err := f.deliverable(ctx, d.Namespace, p.ID.Name, newest, offered(p), &d)
+	o, err := f.deliverable(ctx, d.Namespace, p.ID.Name, newest, offered(p), d.Constrained)
 	if err == nil {
 		f.deliveries.keep(edition, key, o, 1+len(o.reasons))
 	}
@@ -85,10 +84,9 @@ func (f *Fleet) againstSending(ctx context.Context, d ota.Device, p ota.Package)
 }
 
 type deliveryKey struct {
-	ns    ota.Namespace
-	id    ota.PackageID
-	class suit.Class
-	name  string // of the device, which reasons tell
+	ns            ota.Namespace
+	id            ota.PackageID
+	vendor, class string
 }
 
 // refused finds out what is against sending packages to a device, each with

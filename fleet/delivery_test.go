@@ -4,6 +4,7 @@ import (
 	"crypto/ed25519"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/updraft-ota/updraft/fleet"
 	"github.com/updraft-ota/updraft/ota"
@@ -60,7 +61,7 @@ func TestOnlyWhatCanBeInstalledIsSent(t *testing.T) {
 		return err
 	}
 	wantRefusal(t, try(lamp, early), "app=r1: manifest: file1 is not stored here")
-	wantRefusal(t, try(heater, early), "file1 is not stored here", "app=r1: manifest: it is for other devices: heater is of vendor example.org and class board-2")
+	wantRefusal(t, try(heater, early), "file1 is not stored here", "app=r1: manifest: it is for other devices than those of vendor example.org and class board-2")
 	if w.lastEvent() != events || w.desired(lamp) != "nothing" {
 		t.Error("something was queued")
 	}
@@ -185,4 +186,23 @@ func TestWhatNobodyTrustedSignedIsNotSentByForce(t *testing.T) {
 	if err != nil { // it is signed, and lacks only a file
 		t.Error(err)
 	}
+}
+
+// Addresses say nothing of who is there: some device must be what a manifest
+// is for, if any is known.
+func TestNobodyIsToldOfWhatIsForNobody(t *testing.T) {
+	b, other := newBoard(t), newBoard(t)
+	other.class, other.signer = "board-2", b.signer
+	w := newWorld(t, withSUIT(b), withDevices(&devices{}))
+	w.release(b, "app", 3, "image")
+	w.node(other, "heater")
+	n := fleet.Notification{ID: "app", Scheme: ota.SchemeAuto, Targets: []string{"host/url"}}
+	_, err := w.Notify(w.ctx, ns, n)
+	wantRefusal(t, err, "manifest: no device is known")
+	w.node(b, "lamp")
+	synctest.Test(t, func(t *testing.T) {
+		if _, err := w.Notify(t.Context(), ns, n); err != nil {
+			t.Error(err)
+		}
+	})
 }
