@@ -424,11 +424,15 @@ func TestManifestsAreCheckedOnUpload(t *testing.T) {
 	// A new image makes the manifest that is there wrong. That is told, and no
 	// more: the next one is on its way.
 	out, err = w.publishFile(fleet.Publication{ID: "app"}, "file1", "image 6")
-	if err != nil || out.Manifests[0].State() != "refused" {
+	if err != nil || out.Manifests[0].State() != "with errors" {
 		t.Errorf("%+v, %v", out, err)
 	}
+	// Nor is it too old because there are newer ones elsewhere.
+	if texts := fmt.Sprint(out.Manifests[0].Findings); strings.Contains(texts, "not above") {
+		t.Errorf("it had come before, and is told to be %s", texts)
+	}
 	list, err := w.ManifestsOf(w.ctx, ns, out.Package.ID)
-	if err != nil || len(list) != 1 || list[0].State() != "refused" {
+	if err != nil || len(list) != 1 || list[0].State() != "with errors" {
 		t.Errorf("%+v, %v", list, err)
 	}
 	listing, err := w.ManifestListing(w.ctx, ns, out.Package.ID, "manifest")

@@ -27,7 +27,7 @@ func (m Manifest) State() string {
 	has := func(match func(suit.Finding) bool) bool { return slices.ContainsFunc(m.Findings, match) }
 	switch {
 	case has(func(f suit.Finding) bool { return f.Severity == suit.SeverityError }):
-		return "refused"
+		return "with errors" // forced, or files have changed since
 	case !m.SUIT:
 		return "not SUIT, unchecked"
 	case has(func(f suit.Finding) bool { return f.Code == suit.FoundUnchecked }):
@@ -71,7 +71,12 @@ func (f *Fleet) examine(ctx context.Context, ns ota.Namespace, id string, before
 	l := &ledger{f: f, ctx: ctx, ns: ns, kin: kin, classes: known}
 	unvouched := false
 	for _, a := range p.Artifacts {
-		m, ok, err := f.check(ctx, ns, a, suit.Rules{Trusted: f.SUITKeys, Stored: shelf{f, ctx, ns, id, before}.stored, Known: known.known, Last: l.last})
+		comes := r.Changed && slices.ContainsFunc(n.Files, func(b ota.Artifact) bool { return a.Name == b.Name })
+		rules := suit.Rules{Trusted: f.SUITKeys, Stored: shelf{f, ctx, ns, id, before}.stored, Known: known.known}
+		if comes { // others were above the last when they came
+			rules.Last = l.last
+		}
+		m, ok, err := f.check(ctx, ns, a, rules)
 		if err = errors.Join(err, l.err); err != nil {
 			return nil, nil, err
 		}
@@ -79,7 +84,7 @@ func (f *Fleet) examine(ctx context.Context, ns ota.Namespace, id string, before
 			continue
 		}
 		list = append(list, m)
-		if r.Changed && slices.ContainsFunc(n.Files, func(b ota.Artifact) bool { return a.Name == b.Name }) {
+		if comes {
 			forced = append(forced, m.reasons()...)
 			unvouched = unvouched || !f.vouched(m, a)
 		}
