@@ -58,6 +58,7 @@ func (p *Pages) live(w http.ResponseWriter, r *http.Request) {
 	s := &stream{w: w, ctl: http.NewResponseController(w)}
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Accel-Buffering", "no") // nginx would keep it to itself
 	s.send(": here\n\n")
 	p.tell(s, r, me)
 }

@@ -44,7 +44,7 @@ func (w *world) listen(path string, headers ...string) *ear {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(func() { leave(); resp.Body.Close() })
-	if resp.StatusCode != 200 || resp.Header.Get("Content-Type") != "text/event-stream" {
+	if resp.StatusCode != 200 || resp.Header.Get("Content-Type") != "text/event-stream" || resp.Header.Get("X-Accel-Buffering") != "no" {
 		w.t.Fatalf("%s: %v", resp.Status, resp.Header)
 	}
 	e := &ear{w.t.(*testing.T), bufio.NewScanner(resp.Body), leave}

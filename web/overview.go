@@ -13,7 +13,7 @@ import (
 // How much a page shows; the rest is behind a search, or on the next page.
 const (
 	maxApps    = 100
-	maxDevices = 50
+	maxDevices = 25
 )
 
 // overview is the first page.
