@@ -242,6 +242,10 @@ func TestASUITReport(t *testing.T) {
 	wantString(t, "first", w.update(d, u1), "Pending")
 	wantString(t, "of the second", report(suit.Report{Manifest: digest2}), "2.04 ")
 	wantString(t, "second", w.update(d, u2), "Finished")
+	third, digest3 := manifest(t, 5, "image")
+	u3 := w.send(d, w.publish("app3", "manifest", third, "file1", "image"))
+	wantString(t, "a result that is fine", report(suit.Report{Manifest: digest3, Result: &suit.Result{Reason: suit.ReasonOK}}), "2.04 ")
+	wantString(t, "third", w.update(d, u3), "Finished")
 	wantString(t, "a failure", report(suit.Report{Manifest: digest, Result: &suit.Result{Code: -10, Reason: suit.ReasonCondition, Record: suit.Record{Section: 20}}}), "2.04 ")
 	if got := w.update(d, u1); !strings.HasPrefix(got, "Failed: VALIDATION_FAILED: a condition does not hold") {
 		t.Errorf("first: %s", got)
@@ -371,6 +375,7 @@ func TestEnrolment(t *testing.T) {
 
 	// 1: "node", 2: "example.com", 3: "thermostat"
 	again := w.mustDialDTLS(token)
+	w.get(again, "/u/node") // so that its handshake is over
 	answer := w.tells(c, "/e", "a3 01 64 6e6f6465 02 6b 6578616d706c652e636f6d 03 6a 746865726d6f73746174")
 	payload, ok := strings.CutPrefix(answer, "2.01 ")
 	id := string(d.ID)
