@@ -20,6 +20,8 @@ func ReadReport(text []byte) (State, error) {
 		return s.with(stateIdle, ota.OK), nil
 	}
 	switch s.Text = r.Result.Reason.String(); r.Result.Reason {
+	case suit.ReasonOK: // there was something to tell, and nothing wrong
+		return s.with(stateIdle, ota.OK), nil
 	case suit.ReasonInvokePending:
 		installing := stateInstalling
 		s.State = &installing
@@ -58,7 +60,7 @@ func (u *Uplink) complete(ctx context.Context, s *State, a ota.Artifact) error {
 	if err != nil {
 		return nil
 	}
-	if s.report.Result != nil {
+	if r := s.report.Result; r != nil && r.Reason != suit.ReasonOK {
 		s.Text = s.report.Result.Explain(m)
 		return nil
 	}

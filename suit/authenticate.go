@@ -1,13 +1,18 @@
 package suit
 
-import "github.com/updraft-ota/updraft/ota"
+import (
+	"slices"
 
-// Codes of errors of Authenticate.
+	"github.com/updraft-ota/updraft/ota"
+)
+
+// Codes of errors of Authenticate and Sign.
 const (
 	codeUnsigned  = "unsigned_manifest"
 	codeUntrusted = "untrusted_manifest"
 	codeDigest    = "manifest_digest"
 	codeAttached  = "attached_payload"
+	codeSigned    = "signed_already"
 )
 
 // Authenticate finds the trusted key that vouches for the manifest, without
@@ -51,7 +56,8 @@ func riotBlock(b Block) bool {
 }
 
 // Sign adds a signature by a key. RIOT's dialect takes Ed25519 only. It fails
-// with KindInvalid if the key does not fit, or there are too many signatures.
+// with KindInvalid if the key does not fit or has signed already, or there are
+// too many signatures.
 func (e *Envelope) Sign(s Signer) error {
 	if len(e.Blocks) >= maxBlocks {
 		return ota.Invalid("there are %d signatures already", len(e.Blocks))
@@ -62,6 +68,9 @@ func (e *Envelope) Sign(s Signer) error {
 	}
 	if err := e.digest(); err != nil {
 		return err
+	}
+	if slices.ContainsFunc(e.Blocks, func(b Block) bool { return b.Algorithm == algorithm && b.Verify(s.Key, e.signed) }) {
+		return ota.Fail(ota.KindInvalid, codeSigned, "the key has signed it already")
 	}
 	b, err := sign(s, algorithm, e.signed, attach)
 	if err != nil {

@@ -209,6 +209,17 @@ func TestASecondSignatureLeavesTheFirst(t *testing.T) {
 	}
 }
 
+// TestAKeySignsOnce: again would only make the manifest longer.
+func TestAKeySignsOnce(t *testing.T) {
+	e, signer := riotSample(t)
+	if err := e.Sign(signer); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Sign(signer); ota.CodeOf(err) != codeSigned || len(e.Blocks) != 1 {
+		t.Errorf("%d signatures, %v", len(e.Blocks), err)
+	}
+}
+
 // TestNobodySignsADigestThatDoesNotFit, and RIOT knows one sort of key.
 func TestNobodySignsADigestThatDoesNotFit(t *testing.T) {
 	e, err := Open(vectorFile(t, "own/bad-manifest-bit.suit"))

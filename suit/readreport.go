@@ -43,6 +43,7 @@ func (r *Report) readKey(key int64, value item) (err error) {
 	return err
 }
 
+// readReference reads the URI, which may be missing, and the digest.
 func (r *Report) readReference(value item) error {
 	parts, err := value.array()
 	if err != nil {

@@ -120,10 +120,7 @@ func resultOf(err error) *Result {
 
 // Encode writes the report, not signed.
 func (r Report) Encode() []byte {
-	reference := appendHead(nil, majorArray, 1)
-	if r.URI != "" {
-		reference = appendText(appendHead(nil, majorArray, 2), r.URI)
-	}
+	reference := appendText(appendHead(nil, majorArray, 2), r.URI)
 	entries := map[int64][]byte{
 		keyReference: appendDigest(reference, r.Manifest),
 		keyResult:    {cborTrue},

@@ -1,6 +1,7 @@
 package suit
 
 import (
+	"bytes"
 	"encoding/hex"
 	"strings"
 	"testing"
@@ -47,6 +48,16 @@ func TestAnothersReportIsRead(t *testing.T) {
 	}
 	if text := (Result{Reason: 99}).Explain(&Manifest{}); text != "reason 99" {
 		t.Error(text)
+	}
+}
+
+// TestAReportNamesItsManifestAlways by a URI and a digest, though there may be
+// no URI (draft-ietf-suit-report, SUIT_Reference).
+func TestAReportNamesItsManifestAlways(t *testing.T) {
+	digest := Digest{SHA256, make([]byte, 32)}
+	want := append([]byte{0xa3, 3, 0x80, 4, 0xf5, 0x18, 99, 0x82, 0x60}, appendDigest(nil, digest)...)
+	if got := (Report{Manifest: digest}).Encode(); !bytes.Equal(got, want) {
+		t.Errorf("%s, not %s", diagnose(got), diagnose(want))
 	}
 }
 

@@ -250,7 +250,7 @@ func TestASUITReport(t *testing.T) {
 	if got := w.update(d, u1); !strings.HasPrefix(got, "Failed: VALIDATION_FAILED: a condition does not hold") {
 		t.Errorf("first: %s", got)
 	}
-	if got := w.look(d.ID).Sequence; got != 4 {
+	if got := w.look(d.ID).Sequence; got != 5 {
 		t.Errorf("sequence %d", got)
 	}
 }

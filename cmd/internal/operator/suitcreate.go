@@ -67,7 +67,7 @@ signed with --sign, or later with updraft suit sign.`,
 	fs.Uint64Var(&p.recipe.Sequence, "sequence", 0, "sequence `number`, above that of every manifest before")
 	fs.StringVar(&p.urlRoot, "url-root", "", "`URL` of the folder devices fetch the images from")
 	fs.StringVar(&p.recipe.ReferenceURI, "reference", "", "`URI` where the manifest is found in full (standard)")
-	fs.StringVar(&p.description, "description", "", "`text` for people, beside the manifest (standard)")
+	fs.StringVar(&p.description, "description", "", "`text` for people, in the manifest or with --severable beside it (standard)")
 	fs.BoolVar(&p.integrated, "integrated", false, "put the images into the manifest's envelope (standard)")
 	fs.BoolVar(&p.recipe.Severable, "severable", false, "let installation and text be taken away once they were used (standard)")
 	fs.BoolVar(&p.recipe.Invoke, "invoke", false, "run the first image after it was installed (standard)")
@@ -134,6 +134,12 @@ func (p *creation) fill() error {
 	r.Class = identifier(p.class, func(text string) uuid.UUID { return suit.ClassID(r.Vendor, text) })
 	if p.description != "" {
 		r.Text = []suit.Language{{Tag: "en", Lines: []suit.Line{{Key: 1, Text: p.description}}}}
+	}
+	switch {
+	case p.keyID != "" && p.key == "":
+		return usage.Errorf("--key-id is written beside a signature: it needs --sign")
+	case p.keyID != "" && r.Dialect == suit.RIOT:
+		return usage.Errorf("--key-id: RIOT has no room for it")
 	}
 	if r.Dialect == suit.RIOT && p.urlRoot == "" {
 		return usage.Errorf("--url-root is needed: RIOT fetches its images")

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/updraft-ota/updraft/cmd/internal/usage"
 	"github.com/updraft-ota/updraft/suit"
 )
 
@@ -22,6 +23,9 @@ written to a file of its own.`,
 			e, err := readEnvelope(args[0])
 			if err != nil {
 				return err
+			}
+			if keyID != "" && e.Dialect == suit.RIOT {
+				return usage.Errorf("--key-id: RIOT has no room for it")
 			}
 			signer, err := readSigner(key, keyID)
 			if err != nil {

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"unicode"
 
 	"github.com/google/uuid"
 
@@ -108,12 +109,13 @@ func checkURLs(server string, manifests []string) error {
 	return nil
 }
 
-// clean keeps what came from others to one line, without control characters.
+// clean keeps what came from others to one line, without anything that controls
+// a terminal or turns text around.
 func clean(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r >= 0x7f && r < 0xa0 {
-			return ' '
+		if unicode.IsPrint(r) {
+			return r
 		}
-		return r
+		return ' '
 	}, s)
 }
