@@ -32,11 +32,12 @@
 //	/packages        PUT answers 409 if the id has updates and other bytes, unless force=true; exactly one
 //	                 part named file, at most 64 KiB before and again behind it, and a form that ends
 //	                 with its last boundary, or 400; what is refused ends the connection
-//	                 DELETE and GET …/file are ours; a package also has sha256, and artifacts if several
+//	                 DELETE and GET …/file are ours; a package also has sha256, artifacts if several,
+//	                 and what operators forced
 //	                 uri is GET …/file, below the server's own name if it was told one
 //	                 GET …/queued of an unknown package is 404
-//	…/device_updates POST also takes id, until, priority, requestConfirmation and description, and tells
-//	                 blocked; PUT …/cancelupdate of one in flight is 409
+//	…/device_updates POST also takes id, until, priority, requestConfirmation, description and force, and
+//	                 tells blocked; 400 refused_manifest if a constrained device could not install it; PUT …/cancelupdate of one in flight is 409
 //	                 an order is for one device only
 //	                 a block tells updateId and reason
 //	/history         also tells status and reason; ids count from 1 on each device
