@@ -10,7 +10,10 @@ import (
 // maxRestarts is how often a fetch begins anew because the content changed.
 const maxRestarts = 3
 
-var errWrongBlock = errors.New("coap: the answer is another block than the one asked for")
+var (
+	errTooManyBlocks = errors.New("coap: the answer has more blocks than can be counted")
+	errWrongBlock    = errors.New("coap: the answer is another block than the one asked for")
+)
 
 // upload sends a request, its payload in blocks if it is longer than one
 // (RFC 7959 2.5). The response to the last one is returned, or the first that
@@ -128,7 +131,11 @@ func (c *Client) download(ctx context.Context, m, first Message, off int64, w io
 		if !blocks || !b.More {
 			return first, nil
 		}
-		m.Options.SetUint(Block2, Block{Num: uint32(off / int64(b.Size())), SZX: b.SZX}.value())
+		num := off / int64(b.Size())
+		if num > maxBlockNum {
+			return Message{}, errTooManyBlocks
+		}
+		m.Options.SetUint(Block2, Block{Num: uint32(num), SZX: b.SZX}.value())
 		var err error
 		if first, err = c.once(ctx, m); err != nil {
 			return Message{}, err

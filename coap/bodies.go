@@ -41,6 +41,9 @@ type body struct {
 	age   *list.Element
 }
 
+// size is about what a body costs, in bytes.
+func (b *body) size() int { return overhead + len(b.key.target) + len(b.data) }
+
 func newBodies(l Limits) *bodies {
 	return &bodies{body: l.Body, max: l.Bodies, all: make(map[bodyKey]*body), peers: make(map[bodyPeer]int)}
 }
@@ -65,7 +68,7 @@ func (a *bodies) add(r *Request, b Block, now time.Time) Message {
 	switch {
 	case b.Offset() != int64(at):
 		return Message{Code: RequestEntityIncomplete}
-	case b.More && (len(r.Payload) == 0 || len(r.Payload)%b.Size() != 0 || b.SZX < 7 && len(r.Payload) != b.Size()):
+	case b.SZX < 7 && len(r.Payload) > b.Size(), b.More && (len(r.Payload) == 0 || len(r.Payload)%b.Size() != 0 || b.SZX < 7 && len(r.Payload) != b.Size()):
 		a.drop(have)
 		return Message{Code: BadRequest, Payload: []byte("a block of another size than it says")}
 	case at+len(r.Payload) > a.body || int64(size) > int64(a.body):
@@ -97,6 +100,7 @@ func (a *bodies) keep(k bodyKey, b *body, data []byte, now time.Time) {
 		b.age = a.byAge.PushBack(b)
 		a.all[k] = b
 		a.peers[k.peer]++
+		a.used += b.size()
 	}
 	b.data = append(b.data, data...)
 	b.until = now.Add(exchangeLifetime)
@@ -128,7 +132,7 @@ func (a *bodies) drop(b *body) {
 	}
 	delete(a.all, b.key)
 	a.byAge.Remove(b.age)
-	a.used -= len(b.data)
+	a.used -= b.size()
 	if a.peers[b.key.peer]--; a.peers[b.key.peer] == 0 {
 		delete(a.peers, b.key.peer)
 	}

@@ -32,6 +32,8 @@ func TestBodiesInBlocks(t *testing.T) {
 		{"the first is missing", []Message{piece(1, true, 0, full)}, "4.08", ""},
 		{"begun anew", []Message{piece(0, true, 0, "________________"), piece(0, true, 0, full), piece(1, false, 0, "end")}, "2.31 2.31 2.04", full + "end"},
 		{"shorter than it says", []Message{piece(0, true, 1, full)}, "4.00", ""},
+		{"longer than it says", []Message{piece(0, false, 0, full+"y")}, "4.00", ""},
+		{"the last is longer than it says", []Message{piece(0, true, 0, full), piece(1, false, 0, full+"y")}, "2.31 4.00", ""},
 		{"empty but not the last", []Message{piece(0, true, 0, "")}, "4.00", ""},
 		{"too long", []Message{piece(0, true, 0, full), piece(1, true, 0, full), piece(2, true, 0, full), piece(3, true, 0, full), piece(4, false, 0, "end")}, "2.31 2.31 2.31 2.31 4.13", ""},
 	} {
@@ -85,7 +87,28 @@ func TestUnfinishedBodiesAreBounded(t *testing.T) {
 	}
 	r := &Request{Code: POST, Payload: block}
 	a.add(r, Block{More: true, SZX: 6}, now.Add(exchangeLifetime+time.Second))
-	if len(a.all) != 1 || a.used != 1024 || len(a.peers) != 1 || a.byAge.Len() != 1 {
+	if len(a.all) != 1 || a.used < 1024 || a.used > 2048 || len(a.peers) != 1 || a.byAge.Len() != 1 {
 		t.Errorf("after their time %d bodies of %d bytes are left", len(a.all), a.used)
+	}
+}
+
+// What is remembered of a body counts whole: its name as well as its bytes.
+func TestNamesOfBodiesCount(t *testing.T) {
+	a := newBodies(Limits{Bodies: 64 << 10}.withDefaults())
+	now := time.Unix(1e9, 0)
+	for i := range 1000 {
+		r := &Request{Code: POST, Payload: make([]byte, 16)}
+		r.Peer.Addr = netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, 1}), uint16(i))
+		for range 4 {
+			r.Options.AddString(URIPath, strings.Repeat("x", 250))
+		}
+		a.add(r, Block{More: true}, now)
+	}
+	if len(a.all) > 64 || a.used > 64<<10 {
+		t.Errorf("%d bodies with names of 1000 bytes are kept, of %d bytes", len(a.all), a.used)
+	}
+	a.expire(now.Add(time.Hour))
+	if a.used != 0 || len(a.peers) != 0 {
+		t.Errorf("%d bytes of %d peers are left of nothing", a.used, len(a.peers))
 	}
 }

@@ -30,6 +30,10 @@ type exchanger interface {
 	Close() error
 }
 
+// ErrNotUnderstood means that a response has a critical option we do not know,
+// so that it cannot be acted on (RFC 7252 5.4.1).
+var ErrNotUnderstood = errors.New("coap: the answer has an option that is not understood")
+
 // ErrChanged means that what was being fetched changed again and again.
 var ErrChanged = errors.New("coap: the content changed while it was fetched")
 
@@ -104,8 +108,8 @@ func (c *Client) send(ctx context.Context, method Code, target string, f Format,
 
 // Do sends a request and returns its response, both of any length, of any
 // code. Code, Options and Payload of m count. It fails with ErrReset,
-// ErrTimeout, ErrQueueFull, ErrClosed, ErrChanged, what ctx ends with, or an
-// error of the network.
+// ErrTimeout, ErrQueueFull, ErrClosed, ErrChanged, ErrNotUnderstood, what ctx
+// ends with, or an error of the network.
 func (c *Client) Do(ctx context.Context, m Message) (Message, error) {
 	first, err := c.upload(ctx, m)
 	if err != nil {

@@ -2,6 +2,7 @@ package coap
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 )
 
@@ -54,5 +55,24 @@ func TestNoResponse(t *testing.T) {
 	lost.Options.AddUint(NoResponse, 2)
 	if got := b.exchange(t, lost); got.Code != NotFound {
 		t.Errorf("a failure is answered by %v", got.Code)
+	}
+}
+
+// A path of many segments is looked up as fast as a short one.
+func TestLongPathsCostLittle(t *testing.T) {
+	var m Mux
+	m.Handle("/u", panics{})
+	m.Handle("/u/all", panics{})
+	m.Handle("/fw", panics{})
+	for path, want := range map[string]string{
+		"/u": "/u", "/u/x": "/u", "/u/al": "/u", "/u/all": "/u/all", "/u/alle": "/u", "/u/all/": "/u/all",
+		"/up": "", "/fwd/x": "", "/": "", "/fw/" + strings.Repeat("/", 1000): "/fw", strings.Repeat("/", 1000): "",
+	} {
+		if got := m.prefix([]byte(path)); len(got) > len("/u/all") {
+			t.Errorf("%.20s is looked up from %.20s on", path, got)
+		}
+		if got := m.find([]byte(path)); (got != nil) != (want != "") {
+			t.Errorf("%.20s is found: %v", path, got != nil)
+		}
 	}
 }

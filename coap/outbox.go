@@ -32,6 +32,7 @@ type lane struct{ queue []*transmission }
 type transmission struct {
 	to      route
 	id      uint16
+	token   string
 	data    []byte
 	tries   int
 	timeout time.Duration
@@ -83,7 +84,7 @@ func (o *outbox) post(to route, m Message, done func(*Message, error)) *transmis
 	}
 	o.nextID++
 	m.Type, m.ID = Confirmable, o.nextID
-	t := &transmission{to: to, id: m.ID, data: m.appendTo(nil), done: done}
+	t := &transmission{to: to, id: m.ID, token: string(m.Token), data: m.appendTo(nil), done: done}
 	o.lanes[to.peer] = l
 	l.queue = append(l.queue, t)
 	o.waiting++
@@ -145,7 +146,7 @@ func (o *outbox) again(t *transmission) {
 func (o *outbox) settle(peer netip.AddrPort, m *Message) bool {
 	o.mu.Lock()
 	l := o.lanes[peer]
-	if l == nil || l.queue[0].id != m.ID {
+	if l == nil || !l.queue[0].settledBy(m) {
 		o.mu.Unlock()
 		return false
 	}
@@ -158,6 +159,12 @@ func (o *outbox) settle(peer netip.AddrPort, m *Message) bool {
 		t.done(m, nil)
 	}
 	return true
+}
+
+// settledBy reports whether m is about a message. One with the response to
+// another request is about none (RFC 7252 5.3.2).
+func (t *transmission) settledBy(m *Message) bool {
+	return m.ID == t.id && (m.Code == Empty || string(m.Token) == t.token)
 }
 
 // next takes the first message off a lane and sends the one behind it.

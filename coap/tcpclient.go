@@ -48,7 +48,7 @@ func NewTCPClient(c net.Conn) *Client {
 
 func (t *tcpClient) response(m Message) {
 	if take := t.waiting.find(m.Token); take != nil && m.Code.IsResponse() {
-		take(m, nil)
+		take(understood(&m))
 	}
 }
 

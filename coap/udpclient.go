@@ -66,8 +66,21 @@ func (u *udpClient) response(m *Message, _ netip.AddrPort) bool {
 	if take == nil {
 		return false
 	}
-	take(m.clone(), nil)
-	return true
+	resp, err := understood(m)
+	take(resp, err)
+	return err == nil
+}
+
+// understood is a response, out of the datagram it lies in, with the options we
+// know. It fails with ErrNotUnderstood.
+func understood(m *Message) (Message, error) {
+	resp := m.clone()
+	known, refused := understand(resp.Options)
+	if refused != Empty {
+		return Message{}, ErrNotUnderstood
+	}
+	resp.Options = known
+	return resp, nil
 }
 
 func (u *udpClient) subscribe(m Message, take func(Message, error)) (stop func()) {
@@ -80,8 +93,8 @@ func (u *udpClient) subscribe(m Message, take func(Message, error)) (stop func()
 		switch {
 		case err != nil:
 			take(Message{}, err)
-		case ack.Code != Empty && string(ack.Token) == token:
-			take(ack.clone(), nil)
+		case ack.Code != Empty:
+			take(understood(ack))
 		}
 	})
 	return func() {
