@@ -119,7 +119,7 @@ func Check(file []byte, r Rules) (*Verdict, error) {
 	s := surveyOf(m)
 	v.checkCommands(s)
 	v.Classes = s.classes
-	v.checkClasses(r)
+	v.checkClasses(r, s.anybody)
 	for _, f := range s.files {
 		if _, inside := e.Payload(f.uri); !inside && !slices.Contains(v.URIs, f.uri) {
 			v.URIs = append(v.URIs, f.uri)
@@ -250,9 +250,12 @@ func (v *Verdict) checkCommands(s survey) {
 	})
 }
 
-func (v *Verdict) checkClasses(r Rules) {
-	if len(v.Classes) == 0 {
+func (v *Verdict) checkClasses(r Rules, anybody bool) {
+	switch {
+	case len(v.Classes) == 0:
 		v.warn(FoundAnyClass, "the manifest checks no vendor and class: any device would take it")
+	case anybody:
+		v.warn(FoundAnyClass, "the manifest is not only for the vendor and class it checks: others would take it as well")
 	}
 	for _, c := range v.Classes {
 		if r.Known != nil && !r.Known(c.Vendor, c.ID) {

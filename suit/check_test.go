@@ -156,6 +156,21 @@ func targetOf(s shelf, uri string, id ...string) Target {
 	return Target{Component: id, URI: uri, Sum: sum[:], Size: uint64(len(s[path.Base(uri)]))}
 }
 
+// TestAClassThatIsAskedForButNotInsistedOn is told: other devices go on.
+func TestAClassThatIsAskedForButNotInsistedOn(t *testing.T) {
+	vendor := VendorID("example.com")
+	ask := Sequence{{Code: CheckVendor}, {Code: CheckClass}}
+	for want, tries := range map[bool][]Sequence{true: {ask, nil}, false: {ask}} {
+		m := &Manifest{Version: 1, Sequence: 1, Components: []ComponentID{{"app"}}, Shared: Sequence{
+			{Code: OverrideParameters, Params: Params{{ParamVendor, vendor}, {ParamClass, ClassID(vendor, "lamp")}}}, {Code: TryEach, Tries: tries},
+		}, Sections: []Section{{Key: Install, Sequence: Sequence{{Code: OverrideParameters, Params: Params{{ParamContent, []byte("x")}}}, {Code: Write}}}}}
+		v, err := Check(envelopeOf(m.encode()), Rules{})
+		if got := slices.Contains(codes(v), "warning "+FoundAnyClass); err != nil || got != want || len(v.Classes) != 1 {
+			t.Errorf("%d tries: %v for %v, %v", len(tries), v.Findings, v.Classes, err)
+		}
+	}
+}
+
 // TestAnImageIsCheckedWhereItEndsUp: what is fetched to one place and then
 // copied or swapped to another must have the digest it has to have there.
 func TestAnImageIsCheckedWhereItEndsUp(t *testing.T) {

@@ -28,6 +28,7 @@ type wanted struct {
 type survey struct {
 	files    []wanted
 	classes  []Class // of devices that do not refuse it as somebody else's
+	anybody  bool    // some device takes it without being asked for its class
 	problems []error // what no device could do
 	capped   bool    // there are more sorts of devices than were played
 }
@@ -66,7 +67,9 @@ func (s *survey) play(m *Manifest, d *imagined) {
 			s.problems = append(s.problems, err)
 		}
 	}
-	for _, c := range d.classes() {
+	found := d.classes()
+	s.anybody = s.anybody || err == nil && len(found) == 0
+	for _, c := range found {
 		if !slices.Contains(s.classes, c) {
 			s.classes = append(s.classes, c)
 		}

@@ -64,7 +64,7 @@ func (p verification) forOthers(v *suit.Verdict) (found []suit.Finding) {
 	}
 	vendor := identifier(p.vendor, suit.VendorID)
 	class := identifier(p.class, func(text string) uuid.UUID { return suit.ClassID(vendor, text) })
-	if len(v.Classes) == 0 {
+	if slices.ContainsFunc(v.Findings, func(f suit.Finding) bool { return f.Code == suit.FoundAnyClass }) {
 		found = append(found, against(suit.FoundAnyClass, "the manifest is for any device, not only those of %s", named(p.vendor, vendor)))
 	}
 	for _, c := range v.Classes {
