@@ -368,6 +368,7 @@ func TestEnrolment(t *testing.T) {
 			t.Errorf("with the token only: %s is %s", path, got)
 		}
 	}
+	wantString(t, "a file", w.get(c, "/app/manifest"), "4.01 files are for devices: this key or certificate is of none")
 	wantString(t, "over plain CoAP", w.tells(w.dial(), "/e", "a0")[:4], "4.01")
 	wantString(t, "another class", w.tells(c, "/e", "a1 03 61 78"), "4.03 this token is for a device of another name, vendor or class")
 	wantString(t, "another name", w.tells(c, "/e", "a1 01 61 78")[:4], "4.03")

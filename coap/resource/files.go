@@ -87,7 +87,10 @@ func (h fileHandler) ServeCOAP(w coap.ResponseWriter, r *coap.Request) {
 	w.SendContent(h.content(r, ns, b))
 }
 
-var errClosedDoor = ota.Fail(ota.KindUnauthenticated, "closed_door", "files are for devices that prove who they are: use coaps")
+var (
+	errClosedDoor = ota.Fail(ota.KindUnauthenticated, "closed_door", "files are for devices that prove who they are: use coaps")
+	errNoDevice   = ota.Fail(ota.KindUnauthenticated, "closed_door", "files are for devices: this key or certificate is of none")
+)
 
 // content is a file as it goes out to a peer.
 func (h fileHandler) content(r *coap.Request, ns ota.Namespace, b *book) coap.Content {

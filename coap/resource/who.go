@@ -117,12 +117,15 @@ func (d *Door) admit(r *coap.Request) error {
 	if d.mayRead(r.Peer) {
 		return nil
 	}
-	if r.Peer.Security != coap.Certificate {
+	switch r.Peer.Security {
+	case coap.NoSecurity:
 		return errClosedDoor
+	case coap.PSK:
+		return errNoDevice
 	}
 	if _, err := d.caller(r, ""); err != nil {
 		if ota.KindOf(err) == ota.KindNotFound {
-			return errClosedDoor
+			return errNoDevice
 		}
 		return err
 	}

@@ -138,7 +138,7 @@ func constrainedFacts(d *client.Constrained, transfers []client.Transfer, now ti
 	if d == nil {
 		return nil
 	}
-	proof, sequence := "key", strconv.FormatUint(d.Sequence, 10)
+	proof, sequence := "a key or a certificate", strconv.FormatUint(d.Sequence, 10)
 	if d.PlainCoap {
 		proof, sequence = "none: what it tells is unauthenticated", sequence+" (unauthenticated)"
 	}
