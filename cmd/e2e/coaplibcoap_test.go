@@ -98,13 +98,15 @@ func TestLibcoapIsTriggered(t *testing.T) {
 // these paths, and keeps what is sent there.
 func (l *lab) libcoapDevice(paths ...string) string {
 	l.Helper()
-	free, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		l.Fatal(err)
+	port, at := 0, ""
+	for free := false; !free; { // for UDP and TCP: libcoap's server takes both
+		port = freePort()
+		at = "127.0.0.1:" + strconv.Itoa(port)
+		if packets, err := net.ListenPacket("udp", at); err == nil {
+			packets.Close()
+			free = true
+		}
 	}
-	port := free.LocalAddr().(*net.UDPAddr).Port
-	free.Close()
-	at := "127.0.0.1:" + strconv.Itoa(port)
 	device := launch(l.T, "device", exec.Command("coap-server-notls", "-A", "127.0.0.1", "-p", strconv.Itoa(port), "-d", "10"))
 	for _, path := range paths {
 		until(l.T, "libcoap's server to listen", func() bool {
