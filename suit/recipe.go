@@ -90,6 +90,11 @@ func (r Recipe) validate() error {
 	case r.Dialect == RIOT && (r.ReferenceURI != "" || len(r.Text) > 0 || r.Severable || r.Invoke):
 		return ota.Invalid("RIOT knows no reference URI, text, severable parts or invocation")
 	}
+	for i, l := range r.Text {
+		if slices.ContainsFunc(r.Text[:i], func(o Language) bool { return o.Tag == l.Tag }) {
+			return ota.Invalid("there are two texts in language %q", l.Tag)
+		}
+	}
 	for i, t := range r.Images {
 		switch {
 		case len(t.Component) == 0:
@@ -133,9 +138,16 @@ func (r Recipe) manifest() *Manifest {
 		}
 	}
 	if len(r.Text) > 0 {
-		m.Text = &Text{Languages: r.Text}
+		m.Text = &Text{Languages: inOrder(r.Text)}
 	}
 	return m
+}
+
+// inOrder sorts languages as maps are written (7.2, rule 6).
+func inOrder(languages []Language) []Language {
+	languages = slices.Clone(languages)
+	slices.SortFunc(languages, func(a, b Language) int { return slices.Compare(appendText(nil, a.Tag), appendText(nil, b.Tag)) })
+	return languages
 }
 
 // group gathers the images of each component.

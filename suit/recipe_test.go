@@ -155,6 +155,7 @@ func TestRecipesThatCannotBe(t *testing.T) {
 		{"to nowhere", func(r *Recipe) { r.Images[0].Component = nil }, "no component"},
 		{"of unknown content", func(r *Recipe) { r.Images[0].Sum = nil }, "SHA-256"},
 		{"text for RIOT", func(r *Recipe) { r.Dialect, r.ReferenceURI = RIOT, "coap://[::1]/m" }, "RIOT knows no"},
+		{"two texts in a language", func(r *Recipe) { r.Text = []Language{{Tag: "en"}, {Tag: "fr"}, {Tag: "en"}} }, "two texts"},
 		{"a file in RIOT's envelope", func(r *Recipe) { r.Dialect, r.Images[0].Content = RIOT, []byte("x") }, "RIOT reads no such"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

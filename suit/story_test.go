@@ -76,8 +76,9 @@ func recipes(t *rapid.T) Recipe {
 	most := 3
 	if r.Dialect == Standard {
 		r.Severable, r.Invoke = rapid.Bool().Draw(t, "severable"), rapid.Bool().Draw(t, "invoke")
-		if rapid.Bool().Draw(t, "text") {
-			r.Text = []Language{{Tag: "en", Lines: []Line{{1, "text"}}}}
+		for _, tag := range rapid.SliceOfNDistinct(rapid.String(), 0, 3, rapid.ID).Draw(t, "languages") {
+			r.Text = append(r.Text, Language{Tag: tag, Lines: []Line{{1, rapid.String().Draw(t, "text")}},
+				Components: []ComponentText{{ComponentID{"ram", "0"}, []Line{{6, rapid.String().Draw(t, "version")}}}}})
 		}
 	} else {
 		most = 2 // or RIOT's 640 bytes are full
@@ -114,7 +115,11 @@ func (r Recipe) isListed(t *rapid.T, l Listing) {
 			add(&want.Slots, fmt.Sprint(*x.Slot))
 		}
 	}
-	got := Listing{Dialect: l.Dialect, Sequence: l.Sequence, Vendors: l.Vendors, Classes: l.Classes,
+	for _, text := range inOrder(r.Text) {
+		want.Text = append(want.Text, ListedText{text.Tag, "", "description", text.Lines[0].Text},
+			ListedText{text.Tag, "ram/0", "version", text.Components[0].Lines[0].Text})
+	}
+	got := Listing{Text: l.Text, Dialect: l.Dialect, Sequence: l.Sequence, Vendors: l.Vendors, Classes: l.Classes,
 		Components: l.Components, URIs: l.URIs, Digests: l.Digests, Sizes: l.Sizes, Slots: l.Slots}
 	sorted := cmpopts.SortSlices(func(a, b string) bool { return a < b })
 	if diff := cmp.Diff(want, got, sorted, cmpopts.EquateEmpty()); diff != "" || l.Problem != "" || !l.DigestFits || len(l.Signatures) != 1 || l.Signatures[0].Signer == "" {
