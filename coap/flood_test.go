@@ -56,7 +56,7 @@ func TestForgedFloodBesideAnHonestPeer(t *testing.T) {
 	_, _, err := c.Download(t.Context(), "/file", &at{}, 0)
 	took := time.Since(start)
 	forged := stop()
-	if err != nil || took > 10*time.Second {
+	if err != nil || took > 30*time.Second { // what is lost costs 2 to 3 s
 		t.Errorf("1024 blocks took %v beside %d forged requests, %v", took, forged, err)
 	}
 	if grown := heap() - before; grown > 8<<20 {
