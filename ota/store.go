@@ -156,6 +156,7 @@ type DeviceFilter struct {
 	ID            DeviceID
 	Name          string // exact
 	HardwareID    string // exact
+	Blocked       bool   // only those that are
 	Offset, Limit int    // Limit 0: all
 }
 

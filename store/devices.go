@@ -68,9 +68,12 @@ func (t *readTx) narrowDevices(f ota.DeviceFilter) *filter {
 	tail := t.narrow()
 	tail.equal("d.id", string(f.ID))
 	tail.equal("d.name", f.Name)
+	if f.Blocked {
+		tail.only("d.blocked_at > 0") // as the index says
+	}
 	if f.HardwareID != "" {
 		tail.equal("d.hardware_id", f.HardwareID)
-		tail.tail.WriteString(" AND d.hardware_id <> ''") // as the index says, which is not used otherwise
+		tail.only("d.hardware_id <> ''") // as the index says, which is not used otherwise
 	}
 	return tail
 }

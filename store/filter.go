@@ -36,6 +36,9 @@ func (f *filter) equal(column, value string) {
 	}
 }
 
+// only keeps rows of which the condition, text of ours, is true.
+func (f *filter) only(condition string) { f.tail.WriteString(" AND " + condition) }
+
 // either keeps rows that have the value in one of two columns; "" keeps all.
 func (f *filter) either(one, other, value string) {
 	if value != "" {

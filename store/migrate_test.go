@@ -69,7 +69,7 @@ func TestADatabaseOfVersionOneIsMigrated(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if have, err := version(t.Context(), path); err != nil || have != 5 {
+	if have, err := version(t.Context(), path); err != nil || have != 6 {
 		t.Errorf("version %d, %v", have, err)
 	}
 }

@@ -67,6 +67,7 @@ func TestEveryQuestionHasItsIndex(t *testing.T) {
 		{"due", func(tx *readTx) error { _, err := tx.DueUpdates(s.now(), 1); return err }, "device_update_due (until_at<?)"},
 		{"device by id", device(ota.DeviceFilter{Namespace: "n", ID: "d"}), "(id=?"},
 		{"device by name", device(ota.DeviceFilter{Namespace: "n", Name: "d"}), "(namespace=? AND name=?)"},
+		{"blocked devices", device(ota.DeviceFilter{Namespace: "n", Blocked: true}), "device_blocked (namespace=? AND blocked_at>?)"},
 		{"device by hardware id", device(ota.DeviceFilter{Namespace: "n", HardwareID: "V"}), "device_hardware_id (namespace=? AND hardware_id=?)"},
 		{"devices' last end", device(ota.DeviceFilter{Namespace: "n"}), "device_update_ended (device_id=?)"},
 		{"devices that have a package", func(tx *readTx) error {

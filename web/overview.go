@@ -29,6 +29,21 @@ type deviceList struct {
 	Shown   []ota.DeviceSummary
 	Updates map[ota.DeviceID][]ota.Update // that have not ended, a few of each
 	Pages   pages
+	Blocked int  // of all
+	Only    bool // those are shown
+	query   string
+}
+
+// where lists all devices again, or only those that are blocked.
+func (l deviceList) where(blocked bool) string {
+	q := url.Values{}
+	if l.query != "" {
+		q.Set("q", l.query)
+	}
+	if blocked {
+		q.Set("blocked", "1")
+	}
+	return "/?" + q.Encode() + "#devices"
 }
 
 func (p *Pages) overview(w http.ResponseWriter, r *http.Request, ns ota.Namespace) error {
@@ -50,7 +65,11 @@ func (p *Pages) overview(w http.ResponseWriter, r *http.Request, ns ota.Namespac
 // devices lists a page of the devices beside what was searched.
 func (p *Pages) devices(r *http.Request, ns ota.Namespace, query string) (l deviceList, err error) {
 	from := fromOf(r)
-	shown, total, err := p.Fleet.Devices(r.Context(), ota.DeviceFilter{Namespace: ns, Offset: from, Limit: maxDevices})
+	l.Only, l.query = r.URL.Query().Has("blocked"), query
+	if _, l.Blocked, err = p.Fleet.Devices(r.Context(), ota.DeviceFilter{Namespace: ns, Blocked: true, Limit: 1}); err != nil {
+		return l, err
+	}
+	shown, total, err := p.Fleet.Devices(r.Context(), ota.DeviceFilter{Namespace: ns, Blocked: l.Only, Offset: from, Limit: maxDevices})
 	if err != nil {
 		return l, err
 	}
@@ -58,6 +77,9 @@ func (p *Pages) devices(r *http.Request, ns ota.Namespace, query string) (l devi
 	keep := url.Values{}
 	if query != "" {
 		keep.Set("q", query)
+	}
+	if l.Only {
+		keep.Set("blocked", "1")
 	}
 	l.Pages = paged("devices", from, len(shown), maxDevices, total, "/", keep, "devices")
 	for _, d := range shown {

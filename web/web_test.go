@@ -67,6 +67,11 @@ func TestBlockedDevices(t *testing.T) {
 	if err := w.fleet.Block(w.ctx, ns, by.ID); err != nil {
 		t.Fatal(err)
 	}
+	fine := w.device("attic")
+	w.holds(w.page("/"), "Blocked 2", "/?blocked=1#devices", ">attic<")
+	if text := w.page("/?blocked=1"); strings.Contains(text, string(fine.ID)) || !strings.Contains(text, string(by.ID)) {
+		t.Errorf("blocked are:\n%s", text)
+	}
 	w.holds(w.page("/"), "blocked</span>", "app=r1 failed: FLASH_FAILED: slot 1", "blocked by an operator")
 	w.holds(w.page("/device?id="+string(d.ID)), "Blocked since", "app=r1 failed: FLASH_FAILED: slot 1", "updraft device unblock "+string(d.ID))
 	w.holds(w.page("/device?id="+string(by.ID)), "Blocked since", "blocked by an operator")

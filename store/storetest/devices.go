@@ -98,6 +98,9 @@ var devices = []story{
 		for i := range 5 {
 			d := w.device(fmt.Sprint("d", i))
 			d.HardwareID = fmt.Sprint("VIN", i)
+			if i > 2 {
+				d.Block = ota.Block{Since: w.clock.Now(), Reason: "why"}
+			}
 			w.put(d)
 		}
 		w.put(ota.Device{Namespace: away, ID: "x", Name: "d1", HardwareID: "VIN1", Type: ota.Vehicle})
@@ -115,6 +118,8 @@ var devices = []story{
 			{ota.DeviceFilter{Namespace: home, Name: "d1", HardwareID: "VIN3"}, nil, 0},
 			{ota.DeviceFilter{Namespace: away, ID: "x"}, []string{"d1"}, 1},
 			{ota.DeviceFilter{Namespace: home, ID: "x"}, nil, 0},
+			{ota.DeviceFilter{Namespace: home, Blocked: true}, []string{"d3", "d4"}, 2},
+			{ota.DeviceFilter{Namespace: home, Blocked: true, Name: "d1"}, nil, 0},
 			{ota.DeviceFilter{Namespace: home, Limit: 2}, []string{"d0", "d1"}, 5},
 			{ota.DeviceFilter{Namespace: home, Offset: 3}, []string{"d3", "d4"}, 5},
 			{ota.DeviceFilter{Namespace: home, Offset: 1, Limit: 2}, []string{"d1", "d2"}, 5},
