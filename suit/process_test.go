@@ -284,7 +284,9 @@ func TestTheReportPointsAtTheCommand(t *testing.T) {
 		t.Errorf("%s is at %d, the report says %+v", failed.Code, failed.Offset, at)
 	}
 	sum := sha256.Sum256([]byte("x"))
-	want := fmt.Sprintf("a condition does not hold: condition-image-match in install, component 00, found image-digest sha-256:%x, found image-size 1", sum)
+	image := vectorFile(t, "own/payloads/fw-v2.bin")
+	want := fmt.Sprintf("a condition does not hold: condition-image-match in install, component 00, found image-digest sha-256:%x instead of sha-256:%x, found image-size 1 instead of %d",
+		sum, sha256.Sum256(image), len(image))
 	if got := report.Result.Explain(m); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}

@@ -85,7 +85,11 @@ func (r Result) Explain(m *Manifest) string {
 		text += fmt.Sprintf(", component %s", id)
 	}
 	for _, p := range at.Properties {
-		text += fmt.Sprintf(", found %s %s", p.Key, valueText(p.Value))
+		found := valueText(p.Value)
+		text += fmt.Sprintf(", found %s %s", p.Key, found)
+		if wanted := m.values(p.Key); len(wanted) == 1 && wanted[0] != found { // of several it is the device that knows which
+			text += " instead of " + wanted[0]
+		}
 	}
 	return clean(text)
 }
