@@ -12,7 +12,7 @@ import (
 
 const (
 	batchSize   = 64
-	controlSize = 64 // bytes; one note about addresses takes 40
+	controlSize = 96 // bytes; the notes about addresses take 40 and 32
 )
 
 // batch is room for the datagrams of one recvmmsg(2).
@@ -89,25 +89,53 @@ func (b *batch) from(i int, v4 bool) (r route, ok bool) {
 	if v4 {
 		a := (*unix.RawSockaddrInet4)(unsafe.Pointer(name))
 		r.peer = netip.AddrPortFrom(netip.AddrFrom4(a.Addr), port)
-		if len(control) < head+unix.SizeofInet4Pktinfo {
-			return r, true
-		}
-		// The interface, the address of ours, the address in the header.
-		mine, dest := [4]byte(control[head+4:]), [4]byte(control[head+8:])
-		if mine == [4]byte{} {
-			return r, true // it came before the kernel was told to note it
-		}
-		r.local = netip.AddrFrom4(mine)
-		return r, mine == dest
+		mine, toMe := noted(control)
+		r.local = mine
+		return r, toMe
 	}
 	addr := netip.AddrFrom16(name.Addr).Unmap()
 	if name.Scope_id != 0 && addr.IsLinkLocalUnicast() {
 		addr = addr.WithZone(strconv.Itoa(int(name.Scope_id)))
 	}
 	r.peer = netip.AddrPortFrom(addr, port)
-	if len(control) >= head+unix.SizeofInet6Pktinfo {
-		r.local = netip.AddrFrom16([16]byte(control[head:]))
-		return r, !r.local.Unmap().IsMulticast()
+	if note := find(control, unix.IPPROTO_IPV6, unix.IPV6_PKTINFO); len(note) >= unix.SizeofInet6Pktinfo {
+		r.local = netip.AddrFrom16([16]byte(note))
+		_, toMe := noted(control)
+		return r, toMe && !r.local.IsMulticast()
 	}
 	return r, true
+}
+
+// noted is the IPv4 address of ours that a datagram was sent to, and whether it
+// was sent to that one only. A datagram that came before the kernel was told to
+// note it has none.
+func noted(control []byte) (mine netip.Addr, toMe bool) {
+	note := find(control, unix.IPPROTO_IP, unix.IP_PKTINFO)
+	if len(note) < unix.SizeofInet4Pktinfo {
+		return netip.Addr{}, true
+	}
+	// The interface, the address of ours, the address in the header.
+	ours, dest := [4]byte(note[4:]), [4]byte(note[8:])
+	if ours == [4]byte{} {
+		return netip.Addr{}, true
+	}
+	return netip.AddrFrom4(ours), ours == dest
+}
+
+// find is what a note of the kernel's says, nil if there is none of that kind.
+func find(control []byte, level, kind uint32) []byte {
+	for len(control) >= head {
+		size := uint64(binary.NativeEndian.Uint32(control))
+		if head == 16 {
+			size = binary.NativeEndian.Uint64(control)
+		}
+		if size < uint64(head) || size > uint64(len(control)) {
+			return nil
+		}
+		if binary.NativeEndian.Uint32(control[head-8:]) == level && binary.NativeEndian.Uint32(control[head-4:]) == kind {
+			return control[head:size]
+		}
+		control = control[min(unix.CmsgSpace(int(size)-head), len(control)):]
+	}
+	return nil
 }

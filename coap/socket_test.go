@@ -52,31 +52,42 @@ func TestAnswersComeFromTheAddressAsked(t *testing.T) {
 	}
 }
 
-// What is sent to everybody is answered by nobody.
+// What is sent to everybody is answered, and handled, by nobody.
 func TestBroadcastsAreNotAnswered(t *testing.T) {
-	port := anywhere(t, "udp4", "0.0.0.0:0")
-	if !ask(t, "udp4", net.IPv4(127, 0, 0, 1), port) {
-		t.Fatal("the server does not run")
-	}
-	c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	for range 10 {
-		if _, err := c.WriteToUDP([]byte{0x40, 0, 0xBB, 0xBB}, &net.UDPAddr{IP: net.IPv4(127, 255, 255, 255), Port: port}); err != nil {
+	for network, address := range map[string]string{"udp4": "0.0.0.0:0", "udp": "[::]:0"} {
+		s, err := net.ListenPacket(network, address)
+		if err != nil {
 			t.Fatal(err)
 		}
-	}
-	_ = c.SetDeadline(time.Now().Add(5 * time.Second))
-	b := make([]byte, 100)
-	for range 10 {
-		if _, err := c.WriteToUDP([]byte{0x40, 0, 0x12, 0x34}, &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port}); err != nil {
+		w := newWorld()
+		background(t, func(ctx context.Context) error { return w.srv.Serve(ctx, s) })
+		port := s.LocalAddr().(*net.UDPAddr).Port
+		if !ask(t, "udp4", net.IPv4(127, 0, 0, 1), port) {
+			t.Fatal("the server does not run")
+		}
+		c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+		if err != nil {
 			t.Fatal(err)
 		}
-		n, _, err := c.ReadFromUDP(b)
-		if err != nil || n != 4 || b[2] == 0xBB {
-			t.Fatalf("got %x, %v", b[:n], err)
+		defer c.Close()
+		for _, datagram := range []string{"4000bbbb", "4002bbbb b4706f7374 ff 6869"} {
+			if _, err := c.WriteToUDP(unhex(t, datagram), &net.UDPAddr{IP: net.IPv4(127, 255, 255, 255), Port: port}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_ = c.SetDeadline(time.Now().Add(5 * time.Second))
+		b := make([]byte, 100)
+		for range 10 {
+			if _, err := c.WriteToUDP(unhex(t, "40001234"), &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port}); err != nil {
+				t.Fatal(err)
+			}
+			n, _, err := c.ReadFromUDP(b)
+			if err != nil || n != 4 || b[2] == 0xBB {
+				t.Fatalf("%s: got %x, %v", address, b[:n], err)
+			}
+		}
+		if n := len(w.posted()); n != 0 {
+			t.Errorf("%s: %d handlers ran", address, n)
 		}
 	}
 }
