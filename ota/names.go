@@ -166,18 +166,21 @@ func parseUUID(what, s string) (string, error) {
 }
 
 // clip shortens foreign text for error messages.
-func clip(s string) string {
-	if len(s) > 80 {
-		return fmt.Sprintf("%s… (%d bytes)", strings.ToValidUTF8(s[:80], "�"), len(s))
+func clip(s string) string { return clipTo(80, s) }
+
+func clipTo(bytes int, s string) string {
+	if len(s) > bytes {
+		return fmt.Sprintf("%s… (%d bytes)", strings.ToValidUTF8(s[:bytes], "�"), len(s))
 	}
 	return s
 }
 
-// firstLine returns the first non-empty line of s, clipped.
+// firstLine returns the first non-empty line of s, of which the digests of a
+// manifest and an image are not cut off.
 func firstLine(s string) string {
 	for line := range strings.Lines(s) {
 		if line = strings.TrimSpace(line); line != "" {
-			return clip(line)
+			return clipTo(300, line)
 		}
 	}
 	return ""

@@ -2,6 +2,7 @@ package ota
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -13,6 +14,7 @@ var noon = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 
 func TestAnUpdatesLife(t *testing.T) {
 	success, failure := Outcome("u", AlreadyProcessed, ""), Outcome("u", DiskFull, "\n no room\nmore")
+	digests := "condition-image-match: found " + strings.Repeat("0123456789abcdef", 12) // all of it is of use
 	block := Block{Since: noon, Reason: "vim=1 failed"}
 	for _, c := range []struct {
 		name   string
@@ -40,6 +42,7 @@ func TestAnUpdatesLife(t *testing.T) {
 		{name: "success finishes", from: InFlight, do: func(u *Update) error { u.Conclude(success, noon); return nil }, want: Finished},
 		{name: "a device may have had the file", from: Pending, do: func(u *Update) error { u.Conclude(success, noon); return nil }, want: Finished},
 		{name: "failure fails", from: InFlight, do: func(u *Update) error { u.Conclude(failure, noon); return nil }, want: Failed, reason: "DISK_FULL: no room"},
+		{name: "its reason is told in full", from: InFlight, do: func(u *Update) error { u.Conclude(Outcome("u", ValidationFailed, digests), noon); return nil }, want: Failed, reason: "VALIDATION_FAILED: " + digests},
 		{name: "what waits may become undeliverable", from: Pending, do: func(u *Update) error { u.Undeliverable("a is gone", noon); return nil }, want: Failed, reason: "not deliverable any more: a is gone"},
 		{name: "what runs does not", from: InFlight, do: func(u *Update) error { u.Undeliverable("a is gone", noon); return nil }, want: InFlight},
 		{name: "an empty report is no success", from: InFlight, do: func(u *Update) error { u.Conclude(Report{}, noon); return nil }, want: Failed},
