@@ -124,6 +124,8 @@ func TestMalformedDatagrams(t *testing.T) {
 		{"malformed reset", "79001234", silence},
 		{"GET", "40011234 b166", "60451234 4476313030 812a ff"},
 		{"OSCORE", "40011234 9100 2166", "60821234"},
+		{"OSCORE, NON", "50011234 9100 2166", silence},
+		{"Q-Block2, NON", "50011234 b166 d10706", silence},
 		{"If-Match", "40011234 1101 a166", "60821234"},
 		{"Q-Block2", "40011234 b166 d10706", "60821234"},
 		{"option 65001", "40011234 b166 e0fcd1", "60821234"},

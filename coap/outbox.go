@@ -2,6 +2,7 @@ package coap
 
 import (
 	"errors"
+	"hash/maphash"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -20,7 +21,8 @@ type outbox struct {
 
 	mu      sync.Mutex
 	lanes   map[netip.AddrPort]*lane
-	nextID  uint16 // one count for all peers: no ID comes twice in a lifetime
+	nextID  uint16 // one count for all peers
+	seed    maphash.Seed
 	waiting int
 	closed  bool
 }
@@ -56,7 +58,7 @@ var (
 func newOutbox(l Limits, send func([]byte, route) error) *outbox {
 	return &outbox{
 		send: send, perPeer: l.Queue, max: l.Queues, jitter: rand.Float64,
-		lanes: make(map[netip.AddrPort]*lane), nextID: uint16(rand.Uint32()),
+		lanes: make(map[netip.AddrPort]*lane), nextID: uint16(rand.Uint32()), seed: maphash.MakeSeed(),
 	}
 }
 
@@ -83,7 +85,8 @@ func (o *outbox) post(to route, m Message, done func(*Message, error)) *transmis
 		return nil
 	}
 	o.nextID++
-	m.Type, m.ID = Confirmable, o.nextID
+	// To each peer IDs are counted up, but none can tell those of another.
+	m.Type, m.ID = Confirmable, o.nextID^uint16(maphash.Comparable(o.seed, to.peer))
 	t := &transmission{to: to, id: m.ID, token: string(m.Token), data: m.appendTo(nil), done: done}
 	o.lanes[to.peer] = l
 	l.queue = append(l.queue, t)

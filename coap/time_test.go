@@ -160,6 +160,30 @@ func TestNSTART(t *testing.T) {
 	})
 }
 
+// Who knows the message ID of what it was sent does not know those of others,
+// whose exchanges it could end.
+func TestMessageIDsCannotBeGuessed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOutbox(Limits{Queue: 100, Queues: 1000}, func([]byte, route) error { return nil })
+		defer o.close()
+		guessed := 0
+		var last uint16
+		for i := range 100 {
+			to := route{peer: netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}), 1)}
+			first := o.post(to, Message{Code: POST}, func(*Message, error) {})
+			if first.id-last < 4 {
+				guessed++
+			}
+			if last = first.id; o.post(to, Message{Code: POST}, func(*Message, error) {}).id == first.id {
+				t.Error("an ID comes twice")
+			}
+		}
+		if guessed > 10 {
+			t.Errorf("%d IDs of 100 follow from the one before", guessed)
+		}
+	})
+}
+
 // An observer that is gone is forgotten after the first notification it does
 // not acknowledge, and one that knows nothing of it, at once.
 func TestObserversWhoAreGone(t *testing.T) {

@@ -79,6 +79,9 @@ func TestPathsThatMeanFiles(t *testing.T) {
 			t.Errorf("%q: %s", path, got)
 		}
 	}
+	if m, err := c.Do(t.Context(), coap.NewRequest(coap.FETCH, "/myapp/manifest")); err != nil || m.Code != coap.MethodNotAllowed {
+		t.Errorf("FETCH: %v, %v", m.Code, err)
+	}
 	if m, err := c.Post(t.Context(), "/myapp/manifest", coap.TextPlain, nil); err != nil || m.Code != coap.MethodNotAllowed {
 		t.Errorf("POST: %v, %v", m.Code, err)
 	}
