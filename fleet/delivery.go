@@ -35,13 +35,8 @@ func (f *Fleet) deliverable(ctx context.Context, ns ota.Namespace, id string, ne
 		if err != nil {
 			return objection{}, err
 		}
-		o.reasons = append(o.reasons, m.reasons()...)
-		if !f.vouched(m, a) {
-			o.firm = true
-			if len(m.Findings) == 0 {
-				o.reasons = append(o.reasons, a.Name+": no trusted key signed it")
-			}
-		}
+		o.reasons = append(o.reasons, f.against(m, a)...)
+		o.firm = o.firm || !f.vouched(m, a)
 		if to != nil && len(m.Classes) > 0 && !slices.Contains(m.Classes, classOf(*to)) {
 			o.reasons = append(o.reasons, fmt.Sprintf("%s: it is for other devices than those of vendor %s and class %s", a.Name, to.Vendor, to.Class))
 		}

@@ -309,6 +309,11 @@ func TestOnlyManifestsOfTrustedKeysArePublished(t *testing.T) {
 	}
 	w.send(lamp, w.release(b, "good", 2, "image"))
 	wantString(t, "it is told of", w.desired(lamp), "good=r1")
+
+	// Nobody is known who could sign manifests.
+	w = newWorld(t, func(o *fleet.Options) { o.TrustedKeys = []ed25519.PublicKey{make([]byte, ed25519.PublicKeySize)} })
+	_, err := w.publishFile(fleet.Publication{ID: "a", Force: true}, "manifest", b.manifest(1, "file1", "image"))
+	wantRefusal(t, err, "manifest: no trusted key signed it")
 }
 
 // board is a class of devices, with what signs manifests for it.

@@ -85,7 +85,7 @@ func (f *Fleet) examine(ctx context.Context, ns ota.Namespace, id string, before
 		}
 		list = append(list, m)
 		if comes {
-			forced = append(forced, m.reasons()...)
+			forced = append(forced, f.against(m, a)...)
 			unvouched = unvouched || !f.vouched(m, a)
 		}
 	}
@@ -100,6 +100,16 @@ func (f *Fleet) examine(ctx context.Context, ns ota.Namespace, id string, before
 // and one of no known form has it beside it, as any package's file.
 func (f *Fleet) vouched(m Manifest, a ota.Artifact) bool {
 	return len(f.TrustedKeys) == 0 || m.Signer != "" || a.Signature != ""
+}
+
+// against are the reasons why a manifest is refused; there is one at least if
+// it is not vouched for.
+func (f *Fleet) against(m Manifest, a ota.Artifact) []string {
+	reasons := m.reasons()
+	if len(reasons) == 0 && !f.vouched(m, a) {
+		reasons = append(reasons, a.Name+": no trusted key signed it")
+	}
+	return reasons
 }
 
 func (m Manifest) reasons() (texts []string) {
