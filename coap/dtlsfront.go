@@ -45,15 +45,14 @@ const maxRecords = 4096
 
 // run handles datagrams until the socket is closed.
 func (f *dtlsFront) run() error {
-	return f.sock.receive(maxRecords, func(b []byte, from route) {
-		if len(b) > 0 {
-			f.receive(b, from)
-		}
-	})
+	return f.sock.receive(maxRecords, f.receive)
 }
 
 // receive hands a datagram to its session, or begins one.
 func (f *dtlsFront) receive(b []byte, from route) {
+	if len(b) == 0 {
+		return
+	}
 	if b[0] == recordCID {
 		if len(b) >= 11+cidSize {
 			f.mu.Lock()

@@ -101,3 +101,36 @@ func FuzzHello(f *testing.F) {
 		h.verifyRequest(make([]byte, cookieSize))
 	})
 }
+
+// Whatever comes from a client's address, what is kept of it are whole records,
+// none of them in the clear once the session is secured.
+func FuzzRecords(f *testing.F) {
+	for _, record := range forgedRecords {
+		f.Add(unhex(f, record))
+	}
+	front := newDTLSFront(mute{}, nil, 10)
+	front.begin = func(c *dtlsConn) bool { c.secure("device1"); return true }
+	front.start(hello{}, route{})
+	session := front.byAddr[route{}.peer]
+	f.Fuzz(func(t *testing.T, b []byte) {
+		front.receive(bytes.Clone(b), route{})
+		for len(session.in) > 0 {
+			<-session.in
+		}
+		for _, cid := range []string{"", session.cid} {
+			if open := sift(bytes.Clone(b), false, cid); !bytes.Equal(sift(bytes.Clone(open), false, cid), open) {
+				t.Errorf("%x is kept of %x, and not all of that", open, b)
+			}
+			for kept := sift(bytes.Clone(b), true, cid); len(kept) > 0; {
+				header := recordHeader
+				if kept[0] == recordCID {
+					header += cidSize
+				}
+				if kept[3] == 0 && kept[4] == 0 {
+					t.Fatalf("%x is in the clear", kept)
+				}
+				kept = kept[header+int(kept[header-2])<<8+int(kept[header-1]):]
+			}
+		}
+	})
+}

@@ -48,8 +48,9 @@ type Request struct {
 	Payload []byte  // complete, if it came in blocks
 	Peer    Peer
 
-	ctx  context.Context
-	path []byte
+	ctx   context.Context
+	path  []byte
+	block int // longest block the peer can take, bytes; 0 if that does not matter
 }
 
 // Context ends when the server ends, or the session or connection the request

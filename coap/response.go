@@ -59,6 +59,9 @@ func (w *response) message(r *Request, max uint8) (Message, error) {
 		}
 		return Message{Code: w.code, Options: w.options, Payload: w.payload}, nil
 	}
+	if r.block > 0 {
+		max = min(max, szx(r.block))
+	}
 	p := w.content.part(r, max)
 	b, err := p.appendTo(nil, w.content)
 	if err != nil {

@@ -123,6 +123,30 @@ func TestSilentConnectionsEndSoon(t *testing.T) {
 	})
 }
 
+// Who says that it takes short messages only is sent such (RFC 8323 5.3.1).
+func TestMessagesAreAsShortAsThePeerWants(t *testing.T) {
+	for size, want := range map[uint32]int{0: 1024, 1152: 1024, 1151: 512, 200: 64, 1: 16} {
+		w := newWorld()
+		w.file("/f", 3000)
+		c := w.stream(t)
+		hello := Message{Code: csm}
+		if size > 0 {
+			hello.Options.AddUint(maxMessageSize, size)
+		}
+		say(c, hello, NewRequest(GET, "/f"))
+		peer := newStream(c, 1<<16, time.Hour)
+		for m := (Message{}); m.Code != ContentCode; {
+			var err error
+			if m, err = readFrame(peer.r, peer.frame); err != nil {
+				t.Fatal(err)
+			}
+			if b, _ := m.Options.block(Block2); m.Code == ContentCode && (len(m.Payload) != want || !b.More) {
+				t.Errorf("who takes %d bytes is sent a block of %d, want %d", size, len(m.Payload), want)
+			}
+		}
+	}
+}
+
 // What was asked before a release is answered (RFC 8323 5.5).
 func TestReleaseWaitsForAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

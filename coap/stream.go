@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -15,6 +16,7 @@ type stream struct {
 	conn  net.Conn
 	r     *bufio.Reader
 	frame int           // longest message taken, bytes
+	takes atomic.Uint32 // longest message the peer takes, bytes
 	idle  time.Duration // after so long without a message the peer is asked whether it is there
 
 	mu sync.Mutex // for writing
@@ -39,7 +41,9 @@ var (
 )
 
 func newStream(c net.Conn, frame int, idle time.Duration) *stream {
-	return &stream{conn: c, r: bufio.NewReaderSize(c, 2048), frame: frame, idle: idle}
+	s := &stream{conn: c, r: bufio.NewReaderSize(c, 2048), frame: frame, idle: idle}
+	s.takes.Store(1152) // unless its CSM says otherwise (RFC 8323 5.3.1)
+	return s
 }
 
 // write sends a message. After an error the connection is of no use.
@@ -128,12 +132,16 @@ func (s *stream) signal(m *Message) error {
 			p.Options.Add(custody, nil)
 		}
 		return s.write(p)
+	case csm:
+		if n, ok := m.Options.Uint(maxMessageSize); ok {
+			s.takes.Store(n)
+		}
 	case release:
 		return errReleased
 	case abort:
 		return errAborted
 	}
-	return nil // CSM and Pong; and signals of the future
+	return nil // Pong, and signals of the future
 }
 
 // badSignal is a signal with a critical option that is not understood.

@@ -118,7 +118,8 @@ func (t *tcpServer) request(m Message) {
 	if !m.Code.IsRequest() {
 		return // a response nobody waits for
 	}
-	r := &Request{ctx: t.ctx}
+	const rest = 128 // of a message, besides the block
+	r := &Request{ctx: t.ctx, block: max(int(t.s.takes.Load())-rest, 16)}
 	if refused := r.read(&m, t.peer); refused != Empty {
 		_ = t.s.write(Message{Code: refused, Token: m.Token})
 		return
