@@ -13,9 +13,10 @@
 //
 // Sources of datagrams can be forged. Until one has returned an Echo option it
 // gets answers of at most Limits.Unproven bytes, cannot observe, and cannot
-// send in blocks; DTLS begins with a cookie that is checked before anything is
-// remembered. Everything a peer can make the server remember is bounded by
-// Limits.
+// send in blocks. DTLS begins with a cookie that is checked before anything is
+// remembered, and a session that comes back from another host is to prove that
+// it is there. Everything a peer can make the server remember is bounded by
+// Limits, most of it for each peer and each host: an IPv4 address or a /64.
 //
 // A Client asks one server, or one device: Dial, DialDTLS, DialTCP. It sends
 // and fetches in blocks by itself, repeats what is lost as RFC 7252 4.2 wants,
