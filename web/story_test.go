@@ -56,7 +56,7 @@ func TestAnOperatorsDay(t *testing.T) {
 	two.click(`#notify summary`)
 	two.types(`#notify textarea`, "[fd00::2]/url\ndead.example:5683")
 	two.click(`#notify button`)
-	two.sees("1 device of 2 devices did not take board_app=r1.")
+	two.sees("1 of 2 devices did not take board_app=r1.")
 	two.sees("the device does not answer")
 	two.gallery("notified")
 	two.accessible("an application")

@@ -299,7 +299,7 @@ func TestTellingDevices(t *testing.T) {
 	w := start(t)
 	w.put("app", "manifest", "m")
 	_, text := w.ask("POST", "/app/notify", fields("publish_id", "app", "urls", "[fd00::2]/url, dead/x", "version", "latest"), 200)
-	w.holds(text, "1 device of 2 devices did not take app=r1.", "the device does not answer", "<title>app – Updraft</title>", "[fd00::2]/url, dead/x")
+	w.holds(text, "1 of 2 devices did not take app=r1.", "the device does not answer", "<title>app – Updraft</title>", "[fd00::2]/url, dead/x")
 	_, text = w.ask("POST", "/app/notify", fields("publish_id", "app", "urls", "host/url\r\n"), 200, "HX-Request", "true")
 	w.holds(text, "1 device was notified of app=r1.", "coap://[fd00::1]:5683/app/manifest")
 	if strings.Contains(text, "<title>") {
