@@ -111,11 +111,34 @@ func (f *Fleet) refused(ctx context.Context, ns ota.Namespace, r Request) (objec
 		if err != nil {
 			return nil, err
 		}
-		if len(o.reasons) > 0 {
+		older, err := f.older(ctx, d, p)
+		if err != nil {
+			return nil, err
+		}
+		if o.reasons = slices.Concat(o.reasons, older); len(o.reasons) > 0 {
 			against[p.ID] = o
 		}
 	}
 	return against, err
+}
+
+// older finds the manifests of a package that a device would refuse, as what it
+// has installed is newer. What it has may change with every report, so that this
+// is asked when an update is sent only: one that waits is told as it is.
+func (f *Fleet) older(ctx context.Context, d ota.Device, p ota.Package) (reasons []string, err error) {
+	if d.Constrained == nil || d.Constrained.Sequence == 0 {
+		return nil, nil
+	}
+	for _, a := range offered(p) {
+		r, err := f.release(ctx, a)
+		if err != nil {
+			return nil, err
+		}
+		if isManifest := len(r.digest.Sum) > 0; isManifest && r.sequence < d.Constrained.Sequence {
+			reasons = append(reasons, fmt.Sprintf("%s: its sequence number %d is below %d, which %s has installed", a.Name, r.sequence, d.Constrained.Sequence, d.Name))
+		}
+	}
+	return reasons, nil
 }
 
 // objections are those against packages; there is none for the others.

@@ -107,6 +107,40 @@ func TestWhatIsSentByForce(t *testing.T) {
 	}
 }
 
+// A device refuses what is older than what it has, and its queue would be
+// blocked: it is not sent, unless an operator insists.
+func TestWhatIsOlderThanWhatADeviceHasIsNotSent(t *testing.T) {
+	b := newBoard(t)
+	w := newWorld(t, withSUIT(b))
+	lamp, fresh := w.node(b, "lamp"), w.node(b, "fresh")
+	old, current := w.release(b, "old", 1, "image 1"), w.release(b, "current", 2, "image 2")
+	u := w.send(lamp, old) // before it tells
+	two := uint64(2)
+	if err := w.Uplink(lamp).Tell(w.ctx, fleet.State{Sequence: &two}); err != nil {
+		t.Fatal(err)
+	}
+	wantString(t, "what waits is told", w.desired(lamp), "old=r1")
+	if err := w.Cancel(w.ctx, ns, lamp, u); err != nil {
+		t.Fatal(err)
+	}
+
+	try := func(force bool, ids ...ota.PackageID) ([]ota.Update, error) {
+		us, _, err := w.Send(w.ctx, ns, fleet.Request{Device: lamp, Packages: ids, Force: force})
+		return us, err
+	}
+	const reason = "manifest: its sequence number 1 is below 2, which lamp has installed"
+	_, err := try(false, current, old)
+	wantRefusal(t, err, "old=r1: "+reason)
+	wantString(t, "nothing is queued", w.desired(lamp), "nothing")
+	w.send(fresh, old) // the same class, and nothing installed
+	us, err := try(true, old)
+	if err != nil || us[0].Forced != reason {
+		t.Fatalf("%+v, %v", us, err)
+	}
+	wantString(t, "told all the same", w.desired(lamp), "old=r1")
+	w.send(lamp, current) // the same again harms nobody
+}
+
 // Between sending and telling, files may go or be replaced: a manifest that no
 // device could carry out any more is not told.
 func TestFilesThatGoWhileAnUpdateWaits(t *testing.T) {

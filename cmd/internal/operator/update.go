@@ -30,8 +30,9 @@ device's uuid, device id or name. Without --until the update has no end. With
 --confirm the device fetches and installs it only after its user has agreed.
 
 A constrained device is sent only what it could install: the manifest must check,
-be for its class, and all its files must be there. The server tells every reason
-why not; --force sends it all the same, and that is noted.`,
+be for its class and no older than what the device has, and all its files must be
+there. The server tells every reason why not; --force sends it all the same, and
+that is noted.`,
 		Example: `  updraft update send --device lab-1 --package nginx=1.22.1-9
   updraft update send --device lab-1 --package nginx=1.22.1-9 --until 24h
   updraft update send --device lab-1 --package nginx=1.22.1-9 --until 2026-12-31T18:00:00Z
