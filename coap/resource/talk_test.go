@@ -201,6 +201,30 @@ func TestTheOutcomeBySlot(t *testing.T) {
 	w.comes(d, u, "Finished: unauthenticated report (sent)")
 }
 
+// What a device runs then is what it was told of, and so is its sequence number.
+func TestTheSequenceNumberBySlot(t *testing.T) {
+	f := &fake{slots: map[string]int{"127.0.0.1:1": 1}}
+	w := newWorld(t)
+	w.with(f)
+	n := named("node")
+	n.Address, n.Plain = "127.0.0.1:1", true
+	d, _ := w.add(n)
+	m0, _ := manifestAt(t, 5, "/fw/app/board/app-slot0.5.riot.bin", "image zero")
+	m1, _ := manifestAt(t, 5, "/fw/app/board/app-slot1.5.riot.bin", "image one")
+	u := w.send(d, w.publish("fw/app/board", "app-slot0.riot.suit.5.bin", m0, "app-slot1.riot.suit.5.bin", m1,
+		"app-slot0.5.riot.bin", "image zero", "app-slot1.5.riot.bin", "image one"))
+	until(t, "it was told", func() bool { return f.heard() == 1 })
+	wantString(t, "fetched", w.get(w.dial(), "/fw/app/board/app-slot1.5.riot.bin"), "2.05 image one")
+	w.comes(d, u, "InFlight (sent)")
+	f.change(func() { f.slots["127.0.0.1:1"] = 0 })
+	w.advance(time.Minute)
+	w.poke(d)
+	w.comes(d, u, "Finished: unauthenticated report (sent)")
+	if got, err := w.Constrained(w.ctx, ns, "node"); err != nil || got.Constrained.Sequence != 5 {
+		t.Errorf("%+v, %v", got.Constrained, err)
+	}
+}
+
 // hung answers only for one device; the others keep whoever asks waiting.
 type hung struct {
 	fake

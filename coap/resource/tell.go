@@ -182,10 +182,11 @@ func (l *look) returned(ctx context.Context, why string) (time.Time, error) {
 	return l.now.Add(time.Second), nil // another update is the first now
 }
 
-// told is kept of a device that was told of an update, as its Contact.
+// toldOf is kept of a device that was told of an update, as its Contact.
 type toldOf struct {
-	Update ota.UpdateID `json:"update"`
-	Slot   int          `json:"slot"` // that was free then
+	Update   ota.UpdateID `json:"update"`
+	Slot     int          `json:"slot"`               // that was free then
+	Sequence uint64       `json:"sequence,omitempty"` // of the manifest; 0 if that is not SUIT
 }
 
 const contactProtocol = "coap"
@@ -227,7 +228,7 @@ func (l *look) post(ctx context.Context, base string) error {
 			return ota.Fail(ota.KindConflict, "withheld", "what it is to install changed while it was asked for its slot")
 		}
 		l.want = want
-		state, err := json.Marshal(toldOf{l.want.Update.ID, slot})
+		state, err := json.Marshal(toldOf{l.want.Update.ID, slot, want.Sequence})
 		if err == nil {
 			err = l.up.PutContact(ctx, contactProtocol, state)
 		}
@@ -249,22 +250,20 @@ func (l *look) await(ctx context.Context) (time.Time, error) {
 		}
 		return l.now.Add(time.Second), nil
 	}
-	free, known := l.slotBefore(ctx)
+	told, known := l.toldBefore(ctx)
 	if !known || l.address() == "" {
 		return until, nil
 	}
 	ask := u.SentAt.Add(asked)
 	if !l.now.Before(ask) {
 		ask = l.now.Add(asked)
-		now := free
+		now := told.Slot
 		err := l.call(ctx, func(ctx context.Context) (err error) {
 			now, err = l.door.Fleet.Trigger.Slot(ctx, strings.TrimSuffix(l.address(), "/"))
 			return err
 		})
-		if err == nil && now != free {
-			r := ota.Outcome(u.ID, ota.OK, "it runs from slot "+strconv.Itoa(free)+" now")
-			r.Unproven = true
-			if err := l.up.Report(ctx, r); err != nil {
+		if err == nil && now != told.Slot {
+			if err := l.runs(ctx, told); err != nil {
 				return time.Time{}, err
 			}
 			l.observed(l.dev)
@@ -274,13 +273,27 @@ func (l *look) await(ctx context.Context) (time.Time, error) {
 	return ask, nil
 }
 
-// slotBefore is the slot that was free when the device was told of the update.
-func (l *look) slotBefore(ctx context.Context) (slot int, known bool) {
+// runs takes that the device runs what it was told of. That it has the sequence
+// number installed mostly ends the update as well; the report does for sure.
+func (l *look) runs(ctx context.Context, told toldOf) error {
+	r := ota.Outcome(told.Update, ota.OK, "it runs from slot "+strconv.Itoa(told.Slot)+" now")
+	r.Unproven = true
+	if told.Sequence > 0 {
+		err := l.up.Tell(ctx, fleet.State{Sequence: &told.Sequence, Text: r.Results[0].Text, Unproven: true})
+		if err != nil {
+			return err
+		}
+	}
+	return l.up.Report(ctx, r)
+}
+
+// toldBefore is what the device was told of its update, and the slot that was free
+// then.
+func (l *look) toldBefore(ctx context.Context) (told toldOf, known bool) {
 	kept, err := l.up.Contact(ctx, contactProtocol)
 	if err != nil {
-		return 0, false
+		return told, false
 	}
-	var told toldOf
 	err = json.Unmarshal(kept, &told)
-	return told.Slot, err == nil && told.Update == l.want.Update.ID
+	return told, err == nil && told.Update == l.want.Update.ID
 }
