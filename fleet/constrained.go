@@ -62,7 +62,7 @@ func (f *Fleet) NewKey(ctx context.Context, ns ota.Namespace, id ota.DeviceID, e
 			return err
 		}
 		if d.Constrained == nil {
-			return ota.Invalid("%s is not a constrained device: it has client credentials, and no key", d.Name)
+			return notConstrained(d)
 		}
 		for _, identity := range []string{string(id), ota.EnrolmentOf(id)} {
 			if err := tx.DeletePSK(identity); err != nil && ota.KindOf(err) != ota.KindNotFound {
@@ -80,6 +80,10 @@ func (f *Fleet) NewKey(ctx context.Context, ns ota.Namespace, id ota.DeviceID, e
 	}
 	f.KeyGone(id)
 	return key, nil
+}
+
+func notConstrained(d ota.Device) error {
+	return ota.Invalid("%s is not a constrained device: it has client credentials, and no key", d.Name)
 }
 
 // ClassIDs are a device's vendor and class as UUIDs, by which manifests name

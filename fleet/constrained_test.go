@@ -157,3 +157,39 @@ func TestAnotherKey(t *testing.T) {
 	_, err = w.NewKey(w.ctx, "elsewhere", d.ID, false)
 	wantKind(t, err, ota.KindNotFound, "missing_device")
 }
+
+// An operator sees how a device can prove who it is, and whether it enrolled.
+func TestHowADeviceProvesWhoItIs(t *testing.T) {
+	w := newWorld(t)
+	proof := func(id ota.DeviceID) string {
+		t.Helper()
+		p, err := w.Proof(w.ctx, ns, id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(p)
+	}
+	n := small("node")
+	n.Enrol = true
+	d, token, err := w.AddConstrained(w.ctx, ns, n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantString(t, "before it enrols", proof(d.ID), "enrolment")
+	if _, err := w.Enrol(w.ctx, token.Identity, fleet.Claim{}); err != nil {
+		t.Fatal(err)
+	}
+	wantString(t, "then", proof(d.ID), "key")
+	bare, _, err := w.AddConstrained(w.ctx, ns, small("bare"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantString(t, "without a key", proof(bare.ID), "none")
+	w.Certificates = true
+	wantString(t, "where certificates are taken", proof(bare.ID), "certificate")
+	wantString(t, "who has a key", proof(d.ID), "key")
+	_, err = w.Proof(w.ctx, "elsewhere", d.ID)
+	wantKind(t, err, ota.KindNotFound, "missing_device")
+	_, err = w.Proof(w.ctx, ns, w.device("car"))
+	wantKind(t, err, ota.KindInvalid, "invalid_entity")
+}

@@ -41,6 +41,8 @@ type Options struct {
 	// SUITKeys may sign manifests for constrained devices. Without any, it is
 	// not checked whose a signature is.
 	SUITKeys []suit.Key
+	// Certificates may prove to this server which constrained device one is.
+	Certificates bool
 	// RequireSUIT refuses files that have the name of a manifest and are none.
 	RequireSUIT bool
 	// CoAPRoot tells where devices find the files of this server, such as

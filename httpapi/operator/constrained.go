@@ -21,6 +21,7 @@ type Constrained struct {
 	Address         string     `json:"address,omitempty" doc:"where it is a CoAP server itself"`
 	RegisteredUntil *time.Time `json:"registeredUntil,omitempty" doc:"present if the device told its address by itself"`
 	Sequence        uint64     `json:"sequence" format:"uint64" doc:"of the manifest it has installed; 0 until it tells"`
+	Proof           string     `json:"proof,omitempty" enum:"key,enrolment,certificate,none" doc:"by what it can show who it is over coaps: its key; a token by which it gets that, not used yet; a certificate, if it has one. Told of one device, not in lists"`
 }
 
 func fromConstrained(c *ota.Constrained) *Constrained {
@@ -28,7 +29,7 @@ func fromConstrained(c *ota.Constrained) *Constrained {
 		return nil
 	}
 	vendor, class := fleet.ClassIDs(*c)
-	return &Constrained{c.Vendor, c.Class, vendor, class, c.Plain, c.Address, moment(c.Until), c.Sequence}
+	return &Constrained{c.Vendor, c.Class, vendor, class, c.Plain, c.Address, moment(c.Until), c.Sequence, ""}
 }
 
 // ConstrainedT is what an operator says of a new constrained device.

@@ -142,7 +142,13 @@ func (a *api) addDevice(ctx context.Context, in *struct {
 
 func (a *api) getDevice(ctx context.Context, in *OneDevice) (*body[Device], error) {
 	s, err := a.fleet.Device(ctx, in.ns(), in.id())
-	return answer(fromDevice(s), err)
+	d := fromDevice(s)
+	if err == nil && d.Constrained != nil {
+		var proof fleet.Proof
+		proof, err = a.fleet.Proof(ctx, in.ns(), in.id())
+		d.Constrained.Proof = string(proof)
+	}
+	return answer(d, err)
 }
 
 func (a *api) changeDevice(ctx context.Context, in *struct {

@@ -138,19 +138,40 @@ func constrainedFacts(d *client.Constrained, transfers []client.Transfer, now ti
 	if d == nil {
 		return nil
 	}
-	proof, sequence := "a key or a certificate", strconv.FormatUint(d.Sequence, 10)
-	if d.PlainCoap {
-		proof, sequence = "none: what it tells is unauthenticated", sequence+" (unauthenticated)"
+	sequence := strconv.FormatUint(d.Sequence, 10)
+	if d.PlainCoap || d.Proof != nil && *d.Proof == client.None {
+		sequence += " (unauthenticated)"
 	}
 	if d.Sequence == 0 {
 		sequence = "not told"
 	}
 	facts := [][2]string{
 		{"vendor", d.Vendor + " (" + d.VendorId.String() + ")"}, {"class", d.Class + " (" + d.ClassId.String() + ")"},
-		{"proof", proof}, {"address", said(d.Address)}, {"registered until", at(instant(d.RegisteredUntil), now)}, {"sequence", sequence},
+		{"proof", proof(d)}, {"address", said(d.Address)}, {"registered until", at(instant(d.RegisteredUntil), now)}, {"sequence", sequence},
 	}
 	for _, t := range transfers {
 		facts = append(facts, [2]string{t.State, fmt.Sprintf("%s of %s, for %s=%s", size(t.Received), size(t.Size), t.PackageId.Name, t.PackageId.Version)})
 	}
 	return facts
+}
+
+// proof tells by what a microcontroller shows who it is.
+func proof(d *client.Constrained) string {
+	over := ""
+	if d.PlainCoap {
+		over = "; what it tells over plain coap is unauthenticated"
+	}
+	switch {
+	case d.Proof == nil:
+	case *d.Proof == client.Key:
+		return "a key" + over
+	case *d.Proof == client.Enrolment:
+		return "none yet: its enrolment token was not used" + over
+	case *d.Proof == client.Certificate:
+		return "a certificate, if it has one" + over
+	}
+	if d.PlainCoap {
+		return "none: what it tells is unauthenticated"
+	}
+	return "none: updraft device psk gives it a key"
 }

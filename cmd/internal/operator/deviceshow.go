@@ -77,8 +77,11 @@ func deviceShow(o *options) *cobra.Command {
 		Use: "show", Short: "Show a device, its updates and what it has installed",
 		Example: "  updraft device show lab-1",
 	}, func(c *cobra.Command, api *client.Client, d client.Device) error {
+		d, err := read[client.Device](api.GetDevice(c.Context(), d.Uuid, nil)) // which tells more than a list
+		if err != nil {
+			return err
+		}
 		p := portrait{Device: d}
-		var err error
 		if p.Updates, err = read[[]client.Update](api.ListUpdates(c.Context(), &client.ListUpdatesParams{Device: &d.Uuid})); err != nil {
 			return err
 		}

@@ -64,7 +64,7 @@ func (s *server) open(db ota.Store, blobs ota.Blobs, keys []ed25519.PublicKey, s
 	s.fleet = fleet.New(fleet.Options{
 		Store: db, Blobs: blobs, TrustedKeys: keys, MaxUpload: int64(s.MaxUpload),
 		PackageName: s.PackageName.Regexp, PackageVersion: s.PackageVersion.Regexp,
-		SUITKeys: suitKeys, RequireSUIT: s.RequireSUIT, CoAPRoot: s.coapRoot, Trigger: new(resource.Trigger),
+		SUITKeys: suitKeys, RequireSUIT: s.RequireSUIT, CoAPRoot: s.coapRoot, Trigger: new(resource.Trigger), Certificates: s.CoAPSClientCA != "",
 		Stoppable: func(id ota.DeviceID, update ota.UpdateID) bool { return s.vehicles.sending(id, update) },
 		DeviceGone: func(id ota.DeviceID) {
 			revoke(id)

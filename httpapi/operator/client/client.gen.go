@@ -18,6 +18,30 @@ import (
 	openapi_types "github.com/oapi-codegen/runtime/types"
 )
 
+// Defines values for ConstrainedProof.
+const (
+	Certificate ConstrainedProof = "certificate"
+	Enrolment   ConstrainedProof = "enrolment"
+	Key         ConstrainedProof = "key"
+	None        ConstrainedProof = "none"
+)
+
+// Valid indicates whether the value is a known member of the ConstrainedProof enum.
+func (e ConstrainedProof) Valid() bool {
+	switch e {
+	case Certificate:
+		return true
+	case Enrolment:
+		return true
+	case Key:
+		return true
+	case None:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ConstrainedTDeviceType.
 const (
 	ConstrainedTDeviceTypeOther   ConstrainedTDeviceType = "Other"
@@ -297,6 +321,9 @@ type Constrained struct {
 	// PlainCoap it is believed without any proof: what it tells is marked as unauthenticated
 	PlainCoap bool `json:"plainCoap"`
 
+	// Proof by what it can show who it is over coaps: its key; a token by which it gets that, not used yet; a certificate, if it has one. Told of one device, not in lists
+	Proof *ConstrainedProof `json:"proof,omitempty"`
+
 	// RegisteredUntil present if the device told its address by itself
 	RegisteredUntil *time.Time `json:"registeredUntil,omitempty"`
 
@@ -309,6 +336,9 @@ type Constrained struct {
 	// VendorId as it stands in manifests
 	VendorId openapi_types.UUID `json:"vendorId"`
 }
+
+// ConstrainedProof by what it can show who it is over coaps: its key; a token by which it gets that, not used yet; a certificate, if it has one. Told of one device, not in lists
+type ConstrainedProof string
 
 // ConstrainedKeys defines model for ConstrainedKeys.
 type ConstrainedKeys struct {
