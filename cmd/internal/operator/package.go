@@ -1,10 +1,14 @@
 package operator
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -23,9 +27,9 @@ func packageCommands(o *options) *cobra.Command {
 func onePackage(o *options, c cobra.Command, args int, run func(c *cobra.Command, api *client.Client, p client.Package, rest []string) error) *cobra.Command {
 	c.Args = takes(1, args)
 	c.RunE = func(c *cobra.Command, args []string) error {
-		id, err := ota.ParsePackageID(args[0])
+		id, err := o.packageID(c.Context(), "NAME=VERSION", args[0])
 		if err != nil {
-			return usageError("NAME=VERSION", err)
+			return err
 		}
 		api, err := o.connect()
 		if err != nil {
@@ -38,6 +42,33 @@ func onePackage(o *options, c cobra.Command, args int, run func(c *cobra.Command
 		return run(c, api, p, args[1:])
 	}
 	return &c
+}
+
+// packageID reads NAME=VERSION, as what a flag or an argument says. It fails on
+// wrong usage. Whoever gives a publish id that is no package's name is told the
+// package that it became, if the server has that.
+func (o *options) packageID(ctx context.Context, what, s string) (ota.PackageID, error) {
+	id, err := ota.ParsePackageID(s)
+	if err == nil {
+		return id, nil
+	}
+	raw, version, _ := strings.Cut(s, "=")
+	if name, bad := ota.CleanPublishID(raw); bad == nil && name != raw && o.published(ctx, name) {
+		err = fmt.Errorf("%w: what is published as %s is the package %s: %s=%s", err, raw, name, name, version)
+	}
+	return id, usageError(what, err)
+}
+
+// published reports whether there is a package of that name, as far as the
+// server answers: it is asked only to help.
+func (o *options) published(ctx context.Context, name string) bool {
+	api, err := o.connect()
+	if err != nil {
+		return false
+	}
+	exactly := "^" + regexp.QuoteMeta(name) + "$"
+	found, err := read[[]client.Package](api.ListPackages(ctx, &client.ListPackagesParams{Regex: &exactly}))
+	return err == nil && slices.ContainsFunc(found, func(p client.Package) bool { return p.Id.Name == name })
 }
 
 // usageError blames a flag or an argument.

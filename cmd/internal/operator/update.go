@@ -39,7 +39,11 @@ that is noted.`,
   updraft update send --device lab-1 --package maps=2026.4 --confirm --description "New maps, 2 GB"`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			send, err := request(pkg, id, until)
+			p, err := o.packageID(c.Context(), "--package", pkg)
+			if err != nil {
+				return err
+			}
+			send, err := request(p, id, until)
 			if err != nil {
 				return err
 			}
@@ -67,11 +71,7 @@ that is noted.`,
 }
 
 // request reads what an operator said of an update. It fails on wrong usage.
-func request(pkg, id, until string) (client.Send, error) {
-	p, err := ota.ParsePackageID(pkg)
-	if err != nil {
-		return client.Send{}, usageError("--package", err)
-	}
+func request(p ota.PackageID, id, until string) (client.Send, error) {
 	send := client.Send{Name: p.Name, Version: p.Version}
 	if id != "" {
 		given, err := ota.ParseUpdateID(id)
