@@ -73,8 +73,10 @@ func findDevice(ctx context.Context, api *client.Client, ref string) (client.Dev
 
 func deviceList(o *options) *cobra.Command {
 	return &cobra.Command{
-		Use:     "ls",
-		Short:   "List devices",
+		Use:   "ls",
+		Short: "List devices",
+		Long: `List devices. Long names and texts are clipped, and columns in which nothing
+stands are left out: -o json tells everything, the uuids too.`,
 		Example: "  updraft device ls\n  updraft device ls -o json",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {

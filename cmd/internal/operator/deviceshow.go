@@ -15,10 +15,10 @@ func listDevices(w io.Writer, devices []client.Device) {
 	now := time.Now()
 	rows := make([][]string, len(devices))
 	for i, d := range devices {
-		rows[i] = []string{d.DeviceName, said(d.DeviceId), d.Uuid.String(), status(d), waiting(d), ago(instant(d.LastSeen), now), blocked(d.Blocked, now)}
+		rows[i] = []string{d.DeviceName, said(d.DeviceId), status(d), waiting(d), ago(instant(d.LastSeen), now), blocked(d.Blocked, now)}
 	}
-	list(w, "There are no devices yet: updraft device add registers one.",
-		[]string{"name", "device id", "uuid", "status", "updates", "seen", "blocked"}, rows)
+	compact(w, "There are no devices yet: updraft device add registers one.",
+		[]string{"name", "device id", "status", "updates", "seen", "blocked"}, rows)
 }
 
 // status tells a device's health. The word of the API for a failed update

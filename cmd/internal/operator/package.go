@@ -76,9 +76,11 @@ func usageError(what string, err error) error { return usage.Errorf("%s: %w", wh
 
 func packageList(o *options) *cobra.Command {
 	return &cobra.Command{
-		Use:     "ls",
-		Short:   "List packages",
-		Example: "  updraft package ls",
+		Use:   "ls",
+		Short: "List packages",
+		Long: `List packages. Long names and texts are clipped, and columns in which nothing
+stands are left out: -o json tells everything.`,
+		Example: "  updraft package ls\n  updraft package ls -o json",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			api, err := o.connect()
@@ -100,7 +102,7 @@ func listPackages(w io.Writer, packages []client.Package) {
 	for i, p := range packages {
 		rows[i] = []string{p.Id.Name, p.Id.Version, wholeSize(p), signed(p), ago(p.CreatedAt, now), said(p.Vendor), said(p.Description)}
 	}
-	list(w, "There are no packages yet: updraft package add publishes one.",
+	compact(w, "There are no packages yet: updraft package add publishes one.",
 		[]string{"name", "version", "size", "signed", "published", "vendor", "description"}, rows)
 }
 

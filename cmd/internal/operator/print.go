@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,6 +39,39 @@ func list(w io.Writer, none string, header []string, rows [][]string) {
 		t.AppendRow(row(r))
 	}
 	printTable(w, t)
+}
+
+// A compact list fits a terminal of 80 columns where it can.
+const (
+	lineWidth = 80
+	mostOfOne = 40 // of a column; names have up to 200 bytes
+	lastLeast = 20 // of the last column, however wide the others are
+)
+
+// compact prints a list of which everything stands in the JSON: columns in which
+// nobody has anything are left out, and long texts are clipped, those of the last
+// column to the room that there is.
+func compact(w io.Writer, none string, header []string, rows [][]string) {
+	var head []string
+	lines, used := make([][]string, len(rows)), 0
+	for i, title := range header {
+		if !slices.ContainsFunc(rows, func(r []string) bool { return r[i] != "" }) {
+			continue
+		}
+		head = append(head, title)
+		most := mostOfOne
+		if i == len(header)-1 {
+			most = max(lineWidth-used, lastLeast)
+		}
+		widest := len(title)
+		for j, r := range rows {
+			cell := text.Snip(clean(r[i]), most, "…")
+			lines[j] = append(lines[j], cell)
+			widest = max(widest, text.StringWidth(cell))
+		}
+		used += widest + len(plain.Box.PaddingRight)
+	}
+	list(w, none, head, lines)
 }
 
 // facts prints pairs of a word and what it says, leaving out what is empty.

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"github.com/pelletier/go-toml/v2"
@@ -40,6 +41,42 @@ func TestTablesShowNoControlCharacters(t *testing.T) {
 	want := "NAME          X\n [31mred line 1\nplain\n"
 	if got := b.String(); strings.ContainsAny(got, "\x1b\r") || strings.Count(got, "\n") != 3 || strings.Contains(got, " \n") {
 		t.Errorf("got\n%q\nlike\n%q", got, want)
+	}
+}
+
+// A list fits a terminal where it can: JSON has the rest.
+func TestListsFitATerminal(t *testing.T) {
+	now := time.Now()
+	some := func(s string) *string { return &s }
+	long := strings.Repeat("x", 200)
+	vin := client.Device{DeviceName: "car-7", DeviceId: some("WVWZZZ1JZXW000001"), Uuid: uuid.New(), DeviceStatus: client.Error, ActiveUpdates: 12, LastSeen: &now,
+		Blocked: &client.Block{BlockedAt: now.Add(-59 * time.Minute), Reason: "maps=2026.4 failed: INSTALL_FAILED: " + long}}
+	plain := client.Device{DeviceName: "lamp", Uuid: uuid.New(), DeviceStatus: client.NotSeen}
+	show := func(devices ...client.Device) string {
+		var b strings.Builder
+		listDevices(&b, devices)
+		return b.String()
+	}
+	got := show(vin, plain)
+	for line := range strings.Lines(got) {
+		if n := utf8.RuneCountInString(line) - 1; n > 80 {
+			t.Errorf("%d columns: %s", n, line)
+		}
+	}
+	if !strings.Contains(got, "59 minutes ago: ") || !strings.Contains(got, "…\n") || strings.Contains(got, vin.Uuid.String()) {
+		t.Errorf("got\n%s", got)
+	}
+	if got, want := show(plain), "NAME   STATUS     SEEN\nlamp   not seen   never\n"; got != want { // what nobody has takes no room
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+
+	var b strings.Builder
+	listPackages(&b, []client.Package{
+		{Id: client.PackageID{Name: long, Version: "1"}, CreatedAt: now},
+		{Id: client.PackageID{Name: "app", Version: "1"}, CreatedAt: now, Description: some("An app")},
+	})
+	if got := b.String(); !strings.Contains(got, strings.Repeat("x", 39)+"…   1 ") || !strings.Contains(got, "An app") || strings.Contains(got, "VENDOR") {
+		t.Errorf("got\n%s", got)
 	}
 }
 
