@@ -273,14 +273,17 @@ func TestLatest(t *testing.T) {
 
 func TestTargets(t *testing.T) {
 	for _, s := range []string{"[fd00::1]", "[fd00::1]:5684", "[fd00::1]/sub", "[fd00::1]:5684/a/b", "[fe80::1%tap0]:5683", "192.0.2.1", "192.0.2.1:1/x",
-		"node-1.example.org/url", "localhost:61616/suit", "127.0.0.1:5683", "host/"} {
+		"node-1.example.org/url", "localhost:61616/suit", "127.0.0.1:5683", "host/",
+		"host.:5683", "7up.example", "board_1", "x--y", strings.Repeat("h", 63) + ".example"} {
 		if err := Target(s); err != nil {
 			t.Errorf("%s: %v", s, err)
 		}
 	}
 	for _, s := range []string{"", "/url", ":5683", "coap://[fd00::1]/x", "http://x", "fd00::1", "fd00::1/url", "[fd00::1", "[fd00::1]x", "[fd00::1]:", "[127.0.0.1]",
 		"[]", "[x]", "host:", "host:0", "host:65536", "host:-1", "host:coap", "user@host", "host?q", "host/a?q", "host/a#f", "host/../x", "host/./x", "host//x", "host/%2e",
-		"a b", "a\nb", "a\x00", "ü", "a,b", "[ff02::1]", "[ff02::1%eth0]:1", "224.0.1.187", "255.255.255.255", "0.0.0.0", "[::]", "[::ffff:224.0.0.1]", strings.Repeat("h", 256)} {
+		"a b", "a\nb", "a\x00", "ü", "a,b", "[ff02::1]", "[ff02::1%eth0]:1", "224.0.1.187", "255.255.255.255", "0.0.0.0", "[::]", "[::ffff:224.0.0.1]", strings.Repeat("h", 256),
+		"nonsense..", "nonsense..:5683", ".host", ".", "a..b", "-host", "host-", "a.-b", "a-.b/x", strings.Repeat("h", 64), strings.Repeat("h.", 127) + "h",
+		"256.1.1.1", "1.2.3", "host.1", "5683"} {
 		if err := Target(s); CodeOf(err) != "invalid_target" {
 			t.Errorf("%q is taken: %v", s, err)
 		}

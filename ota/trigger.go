@@ -79,10 +79,24 @@ func splitAuthority(s string) (host, port, why string) {
 		return "", "", "write an IPv6 address in brackets"
 	}
 	host, port, colon := strings.Cut(s, ":")
-	if host == "" || colon && port == "" || strings.Trim(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_") != "" {
+	if _, err := netip.ParseAddr(host); colon && port == "" || err != nil && !isHostName(host) {
 		return "", "", "expected a name or an address before the port"
 	}
 	return host, port, ""
+}
+
+// isHostName reports whether s can be a machine's name (RFC 1123 2.1): labels of
+// 1 to 63 bytes, of which the last is no number, or it would be an address. "_"
+// is let pass, as networks of containers have it in names.
+func isHostName(s string) bool {
+	labels := strings.Split(strings.TrimSuffix(s, "."), ".") // a name may end with the root's
+	for _, l := range labels {
+		if l == "" || len(l) > 63 || l != strings.Trim(l, "-") ||
+			strings.Trim(l, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") != "" {
+			return false
+		}
+	}
+	return len(s) <= 253 && strings.Trim(labels[len(labels)-1], "0123456789") != ""
 }
 
 // FileURL is where devices find a file of a publish id, below a root such as

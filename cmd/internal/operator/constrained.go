@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/updraft-ota/updraft/httpapi/operator/client"
+	"github.com/updraft-ota/updraft/ota"
 )
 
 // constrained is what a microcontroller is added with.
@@ -48,6 +49,11 @@ func (s *constrained) check(config string) error {
 		return usageError("--psk and --enrol", errors.New("give one of them: a device that enrols gets its key then"))
 	case config != "":
 		return usageError("--agent-config", errors.New("a microcontroller runs no updraft-agent"))
+	case s.address == "":
+		return nil
+	}
+	if err := ota.Target(s.address); err != nil {
+		return usageError("--address", err)
 	}
 	return nil
 }
