@@ -55,7 +55,7 @@ func (d *Door) desired(w coap.ResponseWriter, r *coap.Request) {
 	_, observing := r.Options.Get(coap.Observe)
 	switch {
 	case !want.None && len(want.Withheld) == 0:
-		d.talks.expect(c.ID)
+		d.talks.expect(c.Device, want.Update)
 		d.sendMap(w, d.describe(r, want))
 	case observing:
 		d.sendMap(w, encode())

@@ -11,3 +11,15 @@ func (d *Door) Waiting() (n int) {
 	}
 	return n
 }
+
+// Hold keeps talks from looking at anything until it is let go.
+func (d *Door) Hold() (letGo func()) {
+	for range atWork {
+		d.talks.slots <- struct{}{}
+	}
+	return func() {
+		for range atWork {
+			<-d.talks.slots
+		}
+	}
+}

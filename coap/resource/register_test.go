@@ -81,7 +81,7 @@ func TestAForgedRegistrationSendsNothing(t *testing.T) {
 	}
 	wantString(t, "its address", w.look(d.ID).Address, "")
 	if f.heard() > 0 {
-		t.Errorf("told %q", f.told)
+		t.Errorf("told %q", f.said())
 	}
 	if said, err := exec.CommandContext(t.Context(), "coap-client-notls", "-m", "post", "-e", "</suit/trigger>", "coap://"+w.addr+"/rd?ep=node&base=coap://127.0.0.1:7").CombinedOutput(); err != nil {
 		t.Fatalf("coap-client-notls (Debian package libcoap3-bin): %v\n%s", err, said)
@@ -89,7 +89,7 @@ func TestAForgedRegistrationSendsNothing(t *testing.T) {
 	w.comes(d, u, "Pending: the device does not answer") // libcoap's client has proven where it is
 	wantString(t, "its address", w.look(d.ID).Address, "127.0.0.1:7")
 	if f.heard() != 1 {
-		t.Errorf("told %q", f.told)
+		t.Errorf("told %q", f.said())
 	}
 }
 
@@ -110,6 +110,6 @@ func TestADeviceWithoutEchoStaysWhereItIs(t *testing.T) {
 	}
 	w.poke(d)
 	if f.heard() != 1 {
-		t.Errorf("it was told sooner: %q", f.told)
+		t.Errorf("it was told sooner: %q", f.said())
 	}
 }

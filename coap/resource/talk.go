@@ -167,14 +167,30 @@ func (t *talks) note(id ota.DeviceID, add func(*news)) {
 }
 
 // expect begins the talk with a device that is about to fetch something, if the
-// news that there is something has not.
-func (t *talks) expect(id ota.DeviceID) {
-	t.mu.RLock()
-	known := t.byID[id] != nil
-	t.mu.RUnlock()
-	if !known {
-		t.note(id, func(*news) {})
+// news that there is something has not, or was not looked at: what is fetched
+// meanwhile counts.
+func (t *talks) expect(dev ota.Device, u ota.Update) {
+	looked := func() bool {
+		k := t.byID[dev.ID]
+		return k != nil && k.update.ID != ""
 	}
+	t.mu.RLock()
+	known := looked()
+	t.mu.RUnlock()
+	if known {
+		return
+	}
+	t.note(dev.ID, func(*news) {})
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if k := t.byID[dev.ID]; k != nil && !looked() {
+		k.update, k.open = u, t.believes(dev)
+	}
+}
+
+// believes reports whether whoever says to be a device is taken for it.
+func (t *talks) believes(dev ota.Device) bool {
+	return dev.Constrained.Plain || t.door.Trusting
 }
 
 // work looks at a talk until it has no news.

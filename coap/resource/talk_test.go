@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -65,11 +66,13 @@ func (f *fake) change(fn func()) {
 	fn()
 }
 
-func (f *fake) heard() int {
+func (f *fake) said() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return len(f.told)
+	return slices.Clone(f.told)
 }
+
+func (f *fake) heard() int { return len(f.said()) }
 
 // poke has the door look at a device again, as time passing would.
 func (w *world) poke(d ota.Device) {
@@ -141,7 +144,7 @@ func TestADeviceThatDoesNotAnswerIsTriedAgain(t *testing.T) {
 		until(t, fmt.Sprint("try ", i+2), func() bool { return f.heard() == i+2 })
 	}
 	w.comes(d, u, "Failed: unreachable: the device does not answer")
-	if got := f.told[0]; got != "[fd00::1]:5683/suit/trigger coap://"+w.addr+"/m/"+short("m") {
+	if got := f.said()[0]; got != "[fd00::1]:5683/suit/trigger coap://"+w.addr+"/m/"+short("m") {
 		t.Errorf("told %s", got)
 	}
 	if s, err := w.Device(w.ctx, ns, d.ID); err != nil || s.Block.Blocked() {
@@ -161,8 +164,9 @@ func TestASleeperIsToldWhenItComes(t *testing.T) {
 	f.change(func() { f.fails = nil })
 	wantString(t, "it registers", w.tells(w.dial(), "/rd?ep=node&base=coap://127.0.0.1:7", "")[:4], "2.01")
 	w.comes(d, u, "InFlight: the device does not answer") // the last time
-	if !strings.HasPrefix(f.told[1], "127.0.0.1:7/suit/trigger ") {
-		t.Errorf("told %q", f.told)
+	until(t, "it is told", func() bool { return f.heard() == 2 })
+	if !strings.HasPrefix(f.said()[1], "127.0.0.1:7/suit/trigger ") {
+		t.Errorf("told %q", f.said())
 	}
 	w.advance(3 * time.Minute)
 	w.tells(w.dial(), "/rd?ep=node&base=coap://127.0.0.1:8", "") // it has restarted
@@ -187,7 +191,7 @@ func TestTheOutcomeBySlot(t *testing.T) {
 	u := w.send(d, p)
 	w.comes(d, u, "InFlight")
 	until(t, "it was told", func() bool { return f.heard() == 1 })
-	wantString(t, "told", f.told[0], "127.0.0.1:1/suit/trigger coap://"+w.addr+"/m/"+short("m1"))
+	wantString(t, "told", f.said()[0], "127.0.0.1:1/suit/trigger coap://"+w.addr+"/m/"+short("m1"))
 	c := w.dial()
 	w.get(c, "/m/"+short("m1"))
 	wantString(t, "fetched", w.get(c, "/fw/app/board/app-slot1.5.riot.bin"), "2.05 image one")
@@ -275,6 +279,23 @@ func TestNoReportForADay(t *testing.T) {
 	until(t, "the end", func() bool { return strings.HasPrefix(w.update(d, u), "Failed: no report") })
 }
 
+// What a device fetches counts from the moment it asked what to install, however
+// much else there is to look at.
+func TestWhatIsFetchedAtOnceCounts(t *testing.T) {
+	w := newWorld(t)
+	w.with(&fake{})
+	n := named("node")
+	n.Plain = true
+	d, _ := w.add(n)
+	letGo := w.door.Hold()
+	u := w.send(d, w.publish("app", "manifest", "m", "file1", "image"))
+	c := w.dial()
+	w.get(c, "/u/node")
+	w.get(c, "/app/file1?d="+string(d.ID))
+	letGo()
+	w.comes(d, u, "InFlight (sent)")
+}
+
 // What is fetched in a device's name moves its update only if it is believed
 // without proof.
 func TestHintsOfWhoFetches(t *testing.T) {
@@ -310,7 +331,7 @@ func TestWithoutAURLNobodyIsTold(t *testing.T) {
 	w.end()
 	wantString(t, "update", w.update(d, u), "Pending")
 	if f.heard() != 0 {
-		t.Errorf("told %q", f.told)
+		t.Errorf("told %q", f.said())
 	}
 }
 

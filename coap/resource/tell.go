@@ -102,7 +102,7 @@ func (l *look) read(ctx context.Context) (err error) {
 			}
 		}
 	}
-	l.update, l.open = l.want.Update, l.dev.Constrained.Plain || l.door.Trusting
+	l.update, l.open = l.want.Update, l.believes(l.dev)
 	return nil
 }
 
